@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weft-net/weft/graph"
+	"github.com/weft-net/weft/gremlin"
+	"github.com/weft-net/weft/internal/auth"
+)
+
+// Committer brings events into the graph on behalf of origins. An implementation may
+// send them through a stream first; the graph that the server reads is the judge of
+// when they are visible.
+type Committer interface {
+	// Origin opens a numbered writer for the origin of that name. Two writers of one
+	// name must not be open at once.
+	Origin(name string, opts OriginOptions) OriginWriter
+}
+
+// OriginOptions are what a writer says of its origin when it opens.
+type OriginOptions struct {
+	// Persist asks that what the origin said survives a restart of the program.
+	Persist bool
+}
+
+// OriginWriter commits the batches of one origin, in call order. It is used by one
+// goroutine at a time.
+type OriginWriter interface {
+	// Commit hands over one atomic batch. It blocks while too much is in flight, which
+	// is the back-pressure that a publisher feels, and returns before the batch is
+	// visible: wait on the Pending for that.
+	Commit(ctx context.Context, events []graph.Event) (Pending, error)
+	// Snapshot replaces the whole state of the origin; no events drops it.
+	Snapshot(ctx context.Context, events []graph.Event) (Pending, error)
+	// Close ends the writer. What was committed stays.
+	Close()
+}
+
+// Pending is a batch on its way.
+type Pending interface {
+	// Wait returns when the batch is visible in the local graph, with what came of it.
+	Wait(ctx context.Context) (graph.Result, error)
+}
+
+// What a Store answers.
+var (
+	// ErrNotFound says that there is no resource of that kind and id.
+	ErrNotFound = errors.New("resource not found")
+	// ErrExists says that a resource of that kind and id is there already.
+	ErrExists = errors.New("duplicated resource")
+)
+
+// The kinds of resources that a Store keeps.
+const (
+	KindNode     = "node"
+	KindEdge     = "edge"
+	KindNodeRule = "noderule"
+	KindEdgeRule = "edgerule"
+)
+
+// Store keeps what REST clients create: bytes by kind and id. Any goroutine may call it.
+type Store interface {
+	// Get returns the resource, or an error that wraps ErrNotFound.
+	Get(ctx context.Context, kind, id string) ([]byte, error)
+	// List returns all resources of the kind by id.
+	List(ctx context.Context, kind string) (map[string][]byte, error)
+	// Create keeps a new resource, or returns an error that wraps ErrExists. A positive
+	// ttl removes it after that time.
+	Create(ctx context.Context, kind, id string, data []byte, ttl time.Duration) error
+	// Put keeps a resource whether it was there or not; the time to live of one that
+	// was there goes on.
+	Put(ctx context.Context, kind, id string, data []byte) error
+	// Delete removes a resource, or returns an error that wraps ErrNotFound.
+	Delete(ctx context.Context, kind, id string) error
+	// Watch reports each resource of the kind, first those that are there, then every
+	// change, until the context ends; then the channel is closed.
+	Watch(ctx context.Context, kind string) (<-chan StoreEvent, error)
+}
+
+// StoreEvent is one change of a Store.
+type StoreEvent struct {
+	ID   string
+	Data []byte // nil when the resource is gone
+}
+
+// Limits bound what one client can make the server do. Zero fields take the defaults
+// of DefaultLimits.
+type Limits struct {
+	MaxBody        int64         // bytes of a REST request's body
+	MaxMessage     int64         // bytes of one WebSocket message
+	MaxDepth       int           // nesting of JSON
+	QueueBytes     int64         // bytes queued for one subscriber
+	QueryDeadline  time.Duration // one query
+	RequestTimeout time.Duration // one REST request, the body's arrival included
+	PingDelay      time.Duration // between pings to a WebSocket client
+	PongTimeout    time.Duration // silence after which a WebSocket client is gone
+	WriteTimeout   time.Duration // one WebSocket write
+	RefilterDelay  time.Duration // between evaluations of a filter that is not incremental
+	MaxConns       int           // open connections, 0 = the default, negative = no bound
+	MaxWebSockets  int           // open WebSocket connections
+	MaxFilters     int           // different filters of subscribers at once
+}
+
+// Deps is what a Server needs. Graph, Engine, Committer and Store are required.
+type Deps struct {
+	Graph     *graph.Graph
+	Engine    *gremlin.Engine
+	Committer Committer
+	Store     Store
+	Auth      *auth.Auth // nil: no users, any credentials are taken
+
+	Logger   *slog.Logger
+	Clock    func() time.Time
+	Registry *prometheus.Registry // served at /metrics; nil: a registry of its own
+
+	// Status returns what /api/status shows beside the server's own connections; a
+	// map[string]any is merged with them key by key.
+	Status func() any
+	// Ready returns nil when /readyz shall answer 200, else why not.
+	Ready func() error
+	// Config looks up a dotted key for /api/config; values of secret keys come back
+	// hidden.
+	Config func(key string) (any, bool)
+
+	Version string
+	Host    string
+	Service string // "analyzer" when empty
+	Limits  Limits
+}
