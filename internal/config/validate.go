@@ -1,0 +1,213 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Error is one wrong setting.
+type Error struct {
+	Key  string // dotted
+	From string // what set it: "weft.yaml line 3", "WEFT_LISTEN", "--listen"; empty: the default
+	Err  error  // what is wrong with the value, and what to write instead
+}
+
+func (e *Error) Error() string {
+	if e.From == "" {
+		return fmt.Sprintf("setting %s: %v", e.Key, e.Err)
+	}
+	if e.Key == "" {
+		return fmt.Sprintf("%s: %v", e.From, e.Err)
+	}
+	return fmt.Sprintf("setting %s (%s): %v", e.Key, e.From, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Validate says what is wrong, each with key, value and remedy, joined; nil when
+// a server can start with these settings.
+func (c Config) Validate() error {
+	var v verdict
+	c.validateListen(&v)
+	c.validateNATS(&v)
+	c.validateBounds(&v)
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		v.fail("log.level", "%q is no level: write debug, info, warn or error", c.Log.Level)
+	}
+	if !slices.Contains([]string{"text", "json"}, c.Log.Format) {
+		v.fail("log.format", "%q is no format: write text or json", c.Log.Format)
+	}
+	if c.Host != "" && strings.ContainsFunc(c.Host, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("*>/", r) }) {
+		v.fail("host", "%q: a name has no spaces, '*', '>' or '/'", c.Host)
+	}
+	for _, origin := range c.API.Origins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme == "" || u.Host == "" || (u.Path != "" && u.Path != "/") {
+			v.fail("api.origins", "%q is no web origin: write it as https://HOST or https://HOST:PORT", origin)
+		}
+	}
+	return errors.Join(v...)
+}
+
+type verdict []error
+
+func (v *verdict) fail(key, format string, args ...any) {
+	*v = append(*v, &Error{Key: key, Err: fmt.Errorf(format, args...)})
+}
+
+func (c Config) validateListen(v *verdict) {
+	loopback, err := loopbackAddress(c.Listen)
+	switch {
+	case err != nil:
+		v.fail("listen", "%q: %w: write it as HOST:PORT, for example %s", c.Listen, err, DefaultListen)
+	case !loopback && c.Auth.UsersFile == "" && !c.NoAuth:
+		v.fail("listen", "%q is not loopback and there are no users: add one with 'weft user add NAME', or serve everyone with --no-auth", c.Listen)
+	}
+	files(v, "tls.cert", c.TLS.Cert, "tls.key", c.TLS.Key)
+	readable(v, "tls.client-ca", c.TLS.ClientCA)
+	if c.TLS.ClientCA != "" && c.TLS.Cert == "" {
+		v.fail("tls.client-ca", "%q without a server certificate: also set tls.cert and tls.key", c.TLS.ClientCA)
+	}
+	readable(v, "auth.users-file", c.Auth.UsersFile)
+}
+
+func (c Config) validateNATS(v *verdict) {
+	if c.NATS.Listen != "" && c.NATS.URL != "" {
+		v.fail("nats.listen", "%q, but nats.url %q names another NATS: set one of them", c.NATS.Listen, redactURL(c.NATS.URL))
+	}
+	if c.NATS.Listen != "" {
+		loopback, err := loopbackAddress(c.NATS.Listen)
+		switch {
+		case err != nil:
+			v.fail("nats.listen", "%q: %w: write it as HOST:PORT, for example 0.0.0.0:4222", c.NATS.Listen, err)
+		case !loopback && c.NATS.Credentials == "":
+			v.fail("nats.listen", "%q is not loopback and no agent has credentials: name a file of HOST:PASSWORD lines in nats.credentials", c.NATS.Listen)
+		}
+	}
+	if c.NATS.URL != "" {
+		for _, one := range strings.Split(c.NATS.URL, ",") {
+			u, err := url.Parse(strings.TrimSpace(one))
+			if err != nil || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) || u.Host == "" {
+				v.fail("nats.url", "%q is no NATS address: write it as nats://HOST:4222 or tls://HOST:4222", redactURL(one))
+			}
+		}
+	}
+	if c.NATS.Password != "" && c.NATS.User == "" {
+		v.fail("nats.user", "empty, but nats.password is set: give both")
+	}
+	readable(v, "nats.credentials", c.NATS.Credentials)
+	files(v, "nats.tls.cert", c.NATS.TLS.Cert, "nats.tls.key", c.NATS.TLS.Key)
+	readable(v, "nats.tls.ca", c.NATS.TLS.CA)
+	if c.NATS.Replicas < 1 || c.NATS.Replicas > 5 {
+		v.fail("nats.replicas", "%d: NATS keeps 1 to 5", c.NATS.Replicas)
+	}
+}
+
+func (c Config) validateBounds(v *verdict) {
+	for _, d := range []struct {
+		key      string
+		is       time.Duration
+		least    time.Duration
+		zeroToo  bool
+		zeroMean string
+	}{
+		{"auth.token-ttl", c.Auth.TokenTTL, time.Second, false, ""},
+		{"graph.window", c.Graph.Window, 0, true, ""},
+		{"graph.orphan-age", c.Graph.OrphanAge, 0, true, ""},
+		{"graph.expire", c.Graph.Expire, time.Second, true, " (0: never)"},
+		{"query.deadline", c.Query.Deadline, time.Millisecond, false, ""},
+		{"api.ping-delay", c.API.PingDelay, 10 * time.Millisecond, false, ""},
+		{"api.pong-timeout", c.API.PongTimeout, 10 * time.Millisecond, false, ""},
+		{"api.header-timeout", c.API.HeaderTimeout, 10 * time.Millisecond, false, ""},
+		{"probes.linux.metric-interval", c.Probes.Linux.MetricInterval, 100 * time.Millisecond, false, ""},
+	} {
+		if d.is < d.least && (d.is != 0 || !d.zeroToo) {
+			v.fail(d.key, "%s: at least %s is needed%s", formatDuration(d.is), formatDuration(d.least), d.zeroMean)
+		}
+	}
+	if c.API.PongTimeout <= c.API.PingDelay {
+		v.fail("api.pong-timeout", "%s is not longer than api.ping-delay %s: every quiet client would be cut", formatDuration(c.API.PongTimeout), formatDuration(c.API.PingDelay))
+	}
+	for _, n := range []struct {
+		key       string
+		is, least int64
+	}{
+		{"graph.window-bytes", int64(c.Graph.WindowBytes), 0},
+		{"graph.orphan-max", int64(c.Graph.OrphanMax), 0},
+		{"graph.samples-kept", int64(c.Graph.SamplesKept), 1},
+		{"query.max-results", int64(c.Query.MaxResults), 1},
+		{"query.max-bytes", int64(c.Query.MaxBytes), 1024},
+		{"api.max-body", int64(c.API.MaxBody), 1024},
+		{"api.max-sockets", int64(c.API.MaxSockets), 1},
+		{"api.queue-bytes", int64(c.API.QueueBytes), 1024},
+	} {
+		if n.is < n.least {
+			v.fail(n.key, "%d: at least %d is needed", n.is, n.least)
+		}
+	}
+}
+
+// loopbackAddress parses HOST:PORT and says whether only this machine reaches it.
+// An empty host is every address.
+func loopbackAddress(address string) (bool, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		if addrErr := (*net.AddrError)(nil); errors.As(err, &addrErr) {
+			return false, errors.New(addrErr.Err)
+		}
+		return false, err
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return false, fmt.Errorf("port %q is not between 0 and 65535", port)
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	if host == "" {
+		return false, nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback(), nil
+	}
+	return false, nil // another name: where it points is not known here
+}
+
+func files(v *verdict, certKey, cert, keyKey, key string) {
+	if cert != "" && key == "" {
+		v.fail(keyKey, "empty, but %s is set: give both", certKey)
+	}
+	if key != "" && cert == "" {
+		v.fail(certKey, "empty, but %s is set: give both", keyKey)
+	}
+	readable(v, certKey, cert)
+	readable(v, keyKey, key)
+}
+
+func readable(v *verdict, key, path string) {
+	if path == "" {
+		return
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		v.fail(key, "%w", err)
+		return
+	}
+	f.Close()
+}
+
+// redactURL keeps a password in a URL out of messages.
+func redactURL(text string) string {
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil {
+		return "(unreadable URL)"
+	}
+	return u.Redacted()
+}
