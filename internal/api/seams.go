@@ -91,17 +91,17 @@ type StoreEvent struct {
 // Limits bound what one client can make the server do. Zero fields take the defaults
 // of DefaultLimits.
 type Limits struct {
-	MaxBody        int64         // bytes of a REST request's body
-	MaxMessage     int64         // bytes of one WebSocket message
+	MaxBody        int64         // bytes of a REST request's body and of a WebSocket message
 	MaxDepth       int           // nesting of JSON
 	QueueBytes     int64         // bytes queued for one subscriber
-	QueryDeadline  time.Duration // one query
-	RequestTimeout time.Duration // one REST request, the body's arrival included
+	RequestTimeout time.Duration // arrival of one REST request; queries have the engine's deadline
+	HeaderTimeout  time.Duration // arrival of a request's head
+	IdleTimeout    time.Duration // silence between two requests of a connection
+	WriteTimeout   time.Duration // one write towards a client
 	PingDelay      time.Duration // between pings to a WebSocket client
 	PongTimeout    time.Duration // silence after which a WebSocket client is gone
-	WriteTimeout   time.Duration // one WebSocket write
 	RefilterDelay  time.Duration // between evaluations of a filter that is not incremental
-	MaxConns       int           // open connections, 0 = the default, negative = no bound
+	MaxConns       int           // open connections
 	MaxWebSockets  int           // open WebSocket connections
 	MaxFilters     int           // different filters of subscribers at once
 }
@@ -126,6 +126,12 @@ type Deps struct {
 	// Config looks up a dotted key for /api/config; values of secret keys come back
 	// hidden.
 	Config func(key string) (any, bool)
+
+	// Listen is the address the server will be reached at, Hosts further names that
+	// requests may give as Host, Origins the web origins that may call beside its own.
+	Listen  string
+	Hosts   []string
+	Origins []string
 
 	Version string
 	Host    string
