@@ -57,36 +57,6 @@ type Graph struct {
 	Edges []*Edge
 }
 
-// SyncRequest asks for the whole graph.
-type SyncRequest struct {
-	Time          Millis  // zero: now
-	GremlinFilter *string // nil: as it is; "": none any more; else a query that gives a graph
-}
-
-// PartialUpdate is a change of an element's metadata, in order of Ops.
-type PartialUpdate struct {
-	ID        string
-	UpdatedAt Millis
-	Revision  int64
-	Ops       []PartialOp
-}
-
-// PartialOp is one step of a PartialUpdate.
-type PartialOp struct {
-	Type  OpType
-	Key   string // a path: "A.B" is key B of the object under A
-	Value any    // as in Metadata; of OpAdd
-}
-
-// OpType is the kind of a PartialOp.
-type OpType int
-
-// Kinds of PartialOp.
-const (
-	OpAdd OpType = 1 // set the value, making objects on the way
-	OpDel OpType = 2 // remove the key
-)
-
 // ErrorReport is weft's answer to a publisher's message that failed; the envelope has the message's UUID and a
 // status.
 type ErrorReport struct {
