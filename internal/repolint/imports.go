@@ -18,6 +18,7 @@ var directions = map[string][]string{
 	"gremlin":             {"graph"},
 	"gremlin/gremlintest": {"graph", "gremlin"},
 	"skydive":             nil,
+	"skydive/skydivetest": {"skydive"},
 	"client":              {"skydive"},
 
 	"internal/config":       nil,
@@ -26,6 +27,7 @@ var directions = map[string][]string{
 	"internal/probe":        {"graph"},
 	"internal/probe/...":    {"graph", "internal/probe"},
 	"internal/bus":          {"graph", "internal/config"},
+	"internal/bus/...":      {"graph", "internal/api", "internal/bus", "internal/config"},
 	"internal/api":          {"graph", "gremlin", "skydive", "internal/auth", "internal/config", "internal/graphjson"},
 	"internal/agent":        {"graph", "internal/bus", "internal/config", "internal/probe/..."},
 	"internal/analyzer":     {"graph", "gremlin", "skydive", "internal/api", "internal/bus", "internal/config", "internal/graphjson"},
@@ -35,11 +37,11 @@ var directions = map[string][]string{
 	"internal/repolint/...": {"internal/config"},
 	"internal/probe/table":  {"internal/probe/..."},
 
-	"cmd/...": {"client", "gremlin", "graph", "skydive", "internal/app", "internal/config"},
+	"cmd/...": {"client", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config"},
 }
 
 // testSupport are packages for tests only: nothing that is shipped imports them.
-var testSupport = []string{"graph/graphtest", "gremlin/gremlintest", "internal/testenv", "internal/repolint"}
+var testSupport = []string{"graph/graphtest", "gremlin/gremlintest", "skydive/skydivetest", "internal/testenv", "internal/repolint"}
 
 // leaves are the packages that people import on their own. Their foreign imports are listed in full.
 var leaves = map[string][]string{
@@ -55,7 +57,7 @@ var homes = map[string][]string{
 	"github.com/evanphx/json-patch":       {"internal/api"},
 	"github.com/getkin/kin-openapi":       nil, // tests compare the description with the handlers
 	"github.com/knadh/koanf":              {"internal/config"},
-	"github.com/nats-io":                  {"internal/bus", "internal/app"},
+	"github.com/nats-io":                  {"internal/bus/...", "internal/app"},
 	"github.com/prometheus/client_golang": {"internal/..."},
 	"github.com/safchain/ethtool":         {"internal/probe/linux"},
 	"github.com/spf13/cobra":              {"cmd/..."},

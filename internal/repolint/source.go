@@ -107,7 +107,7 @@ func checkSkips(tree *Tree) []Problem {
 	})
 }
 
-// askedFor reports whether a node is an if statement on testing.Short or on WEFT_SOAK.
+// askedFor reports whether a node is an if statement on what the caller asked for: testing.Short or a soak.
 func askedFor(node ast.Node) bool {
 	branch, ok := node.(*ast.IfStmt)
 	if !ok {
@@ -115,13 +115,14 @@ func askedFor(node ast.Node) bool {
 	}
 	found := false
 	for _, part := range []ast.Node{branch.Init, branch.Cond} {
-		if part == nil || part == ast.Node((ast.Stmt)(nil)) {
+		if part == nil {
 			continue
 		}
 		ast.Inspect(part, func(node ast.Node) bool {
 			switch node := node.(type) {
 			case *ast.CallExpr:
-				found = found || selector(node) == "testing.Short"
+				called := selector(node)
+				found = found || called == "testing.Short" || called == "testenv.Soak" || called == "testenv.InCI"
 			case *ast.BasicLit:
 				found = found || node.Value == `"WEFT_SOAK"`
 			}
