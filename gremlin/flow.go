@@ -58,7 +58,7 @@ type FlowFilter struct {
 	Key       string        // of a single condition
 	Predicate string        // "EQ", "NE", "NEE", "LT", "GT", "LTE", "GTE", "INSIDE", "OUTSIDE", "BETWEEN", "WITHIN", "WITHOUT", "REGEX", "IPV4RANGE", "IPV6RANGE", "IPRANGE", "HASKEY", "HASNOT"
 	Args      []graph.Value // of the predicate
-	cond      condition
+	cond      *condition
 }
 
 // Match reports whether the fields of a flow fulfil the filter. Only filters that came in a FlowQuery can match.
@@ -66,7 +66,7 @@ func (f *FlowFilter) Match(flow Flow) bool {
 	if f == nil || f.cond == nil {
 		return true
 	}
-	return f.cond.match(flow)
+	return f.cond.fields(flow.Field)
 }
 
 // FlowSource is where flows come from. It is called from the goroutine of the query, with the query's context, and
