@@ -71,6 +71,8 @@ type Batch struct {
 	Epoch, Seq uint64 // Epoch 0 = unnumbered
 	Snapshot   bool   // Events are the origin's whole state: what they do not name goes
 	Events     []Event
+
+	aliases bool // texts point into the message that the batch was decoded from
 }
 
 // Status says what became of a batch.

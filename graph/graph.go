@@ -1,141 +1,221 @@
 package graph
 
 import (
-	"context"
-	"iter"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Options tune a Graph; the zero value is fit for use.
 type Options struct {
 	Now         func() time.Time
-	Window      time.Duration // age of past versions that are kept, 1 h
-	WindowBytes int64         // bytes of past versions that are kept, 256 MiB
-	Index       []string      // metadata keys indexed from the start; nil = the default
-	LogSize     int           // commits kept for subscribers
-	LogBytes    int64         // bytes of commits kept for subscribers
-	OrphanAge   time.Duration // how long an edge waits for its nodes, 10 s
-	OrphanMax   int           // how many edges wait
+	Window      time.Duration // age of past versions that are kept; 0 = 1 h
+	WindowBytes int64         // bytes of past versions that are kept; 0 = 256 MiB
+	Index       []string      // node fields indexed from the start, "@Host" among them; nil = DefaultIndex
+	LogSize     int           // commits kept for subscribers; 0 = 4096
+	LogBytes    int64         // bytes of commits kept for subscribers; 0 = 64 MiB
+	OrphanAge   time.Duration // how long an edge waits for its nodes; 0 = 10 s
+	OrphanMax   int           // how many edges wait; 0 = 100,000
+	// OnOrphan is told of an edge that was given up, outside any lock but on the goroutine of Apply or Trim.
 	OnOrphan    func(origin string, ev Event, err error)
-	SamplesKept int // samples kept of one series
+	SamplesKept int // about how many samples of one series are kept; 0 = 120
+}
+
+// DefaultIndex is what is indexed when Options do not say.
+func DefaultIndex() []string {
+	return []string{"@Host", "Name", "Type", "TID", "MAC", "IPV4", "IPV6"}
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Window <= 0 {
+		o.Window = time.Hour
+	}
+	if o.WindowBytes <= 0 {
+		o.WindowBytes = 256 << 20
+	}
+	if o.Index == nil {
+		o.Index = DefaultIndex()
+	}
+	if o.LogSize <= 0 {
+		o.LogSize = 4096
+	}
+	if o.LogBytes <= 0 {
+		o.LogBytes = 64 << 20
+	}
+	if o.OrphanAge <= 0 {
+		o.OrphanAge = 10 * time.Second
+	}
+	if o.OrphanMax <= 0 {
+		o.OrphanMax = 100_000
+	}
+	if o.SamplesKept <= 0 {
+		o.SamplesKept = 120
+	}
+	return o
+}
+
+// Graph is a property graph with its recent past. Any goroutine may call any method.
+type Graph struct {
+	opts Options
+	seed maphash.Seed
+	born Moment
+
+	// What readers take without locks.
+	state       atomic.Pointer[state]
+	earliest    atomic.Int64
+	nodes       elements
+	edges       elements
+	nodeIDs     table
+	edgeIDs     table
+	nodeIndexes atomic.Pointer[[]*index]
+	edgeIndexes atomic.Pointer[[]*index]
+	samplePaths atomic.Pointer[[]string] // prefixes under which samples show
+	log         commitLog
+	unindexed   atomic.Uint64
+
+	askedMu sync.Mutex
+	asked   map[bool]map[string]int
+	built   map[bool]int
+
+	// What the writer holds.
+	mu        sync.Mutex
+	last      Moment
+	origins   map[string]*origin
+	places    map[place]*place
+	marks     uint32
+	ended     endedQueue
+	pastBytes int64
+	parked    parking
+	touches   []touch
+	counts    counts
+
+	counterNames []Counters // shared prefixes and names of series
+}
+
+// state is what a commit publishes, at once.
+type state struct {
+	moment       Moment
+	nodes, edges int
+	logged       uint64 // commits in the log up to it
+}
+
+// counts are the writer's.
+type counts struct {
+	nodes, edges, layers, versions                     int
+	commits, changes, rejected, trimmed, orphans, lost uint64
+}
+
+// New makes an empty graph.
+func New(opts Options) *Graph {
+	opts = opts.withDefaults()
+	g := &Graph{
+		opts:    opts,
+		seed:    maphash.MakeSeed(),
+		born:    MomentOf(opts.Now()),
+		origins: make(map[string]*origin),
+		places:  make(map[place]*place),
+		asked:   make(map[bool]map[string]int),
+		built:   make(map[bool]int),
+	}
+	g.state.Store(&state{})
+	var indexes []*index
+	for _, key := range opts.Index {
+		if findIndex(indexes, key) == nil {
+			x := &index{key: key}
+			x.ready.Store(true)
+			indexes = append(indexes, x)
+		}
+	}
+	g.nodeIndexes.Store(&indexes)
+	g.edgeIndexes.Store(new([]*index))
+	g.samplePaths.Store(new([]string))
+	g.log.init(opts.LogSize, opts.LogBytes)
+	return g
+}
+
+// Now is the moment of the last commit, 0 before the first.
+func (g *Graph) Now() Moment { return g.state.Load().moment }
+
+// Earliest is the earliest moment that At answers.
+func (g *Graph) Earliest() Moment {
+	if m := Moment(g.earliest.Load()); m != 0 {
+		return m
+	}
+	return g.born
 }
 
 // Stats counts what a Graph holds and did.
 type Stats struct {
 	Nodes, Edges     int
-	Versions         int // live and past
-	PastVersions     int
-	PastBytes        int64
+	Versions         int   // live and past
+	PastVersions     int   // that wait to leave the window
+	PastBytes        int64 // that they occupy, about
 	Origins          int
-	Layers           int
-	Parked           int
+	Layers           int // beside the owners'
+	Parked           int // edges that wait for their nodes
 	Commits          uint64
 	Changes          uint64
-	Rejected         uint64
-	OrphansDropped   uint64
-	VersionsTrimmed  uint64
-	SamplesDropped   uint64
+	Rejected         uint64 // events
+	Orphans          uint64 // edges given up
+	TrimmedVersions  uint64
+	DroppedSamples   uint64
 	Subscribers      int
-	Lagged           uint64
+	Lagged           uint64 // times that a subscriber lost its place
+	LogCommits       int
+	LogBytes         int64
 	UnindexedLookups uint64
-	Indexes          []string
+	NodeIndexes      []string
 	EdgeIndexes      []string
-	Earliest, Now    Moment
+	Now, Earliest    Moment
 }
 
-type OriginState struct {
-	Name                 string
-	Epoch, Seq           uint64
-	Nodes, Edges, Layers int
+// Stats gives the counters as of now. It waits for the batch that is being applied.
+func (g *Graph) Stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := &g.counts
+	s := Stats{
+		Nodes: c.nodes, Edges: c.edges, Versions: c.versions, PastVersions: g.ended.len(), PastBytes: g.pastBytes,
+		Origins: len(g.origins), Layers: c.layers, Parked: g.parked.len(), Commits: c.commits, Changes: c.changes,
+		Rejected: c.rejected, Orphans: c.orphans, TrimmedVersions: c.trimmed, DroppedSamples: c.lost,
+		UnindexedLookups: g.unindexed.Load(), Now: g.Now(), Earliest: g.Earliest(),
+	}
+	s.Subscribers, s.Lagged, s.LogCommits, s.LogBytes = g.log.stats()
+	for _, x := range *g.nodeIndexes.Load() {
+		s.NodeIndexes = append(s.NodeIndexes, x.key)
+	}
+	for _, x := range *g.edgeIndexes.Load() {
+		s.EdgeIndexes = append(s.EdgeIndexes, x.key)
+	}
+	return s
 }
 
-type Graph struct{}
-
-func New(o Options) *Graph                                  { panic("skeleton") }
-func (g *Graph) View() *View                                { panic("skeleton") }
-func (g *Graph) At(m Moment) (*View, error)                 { panic("skeleton") }
-func (g *Graph) Between(from, to Moment) (*View, error)     { panic("skeleton") }
-func (g *Graph) Now() Moment                                { panic("skeleton") }
-func (g *Graph) Earliest() Moment                           { panic("skeleton") }
-func (g *Graph) Stats() Stats                               { panic("skeleton") }
-func (g *Graph) Apply(b *Batch) (Result, error)             { panic("skeleton") }
-func (g *Graph) ApplyAt(m Moment, b *Batch) (Result, error) { panic("skeleton") }
-func (g *Graph) Trim()                                      { panic("skeleton") }
-func (g *Graph) Origins() []OriginState                     { panic("skeleton") }
-func (g *Graph) Subscribe() *Subscription                   { panic("skeleton") }
-
-type View struct{}
-
-func (v *View) Moment() Moment                   { panic("skeleton") }
-func (v *View) Interval() (from, to Moment)      { panic("skeleton") }
-func (v *View) Node(id string) (Node, bool)      { panic("skeleton") }
-func (v *View) Edge(id string) (Edge, bool)      { panic("skeleton") }
-func (v *View) Nodes() iter.Seq[Node]            { panic("skeleton") }
-func (v *View) Edges() iter.Seq[Edge]            { panic("skeleton") }
-func (v *View) NodeCount() int                   { panic("skeleton") }
-func (v *View) EdgeCount() int                   { panic("skeleton") }
-func (v *View) Parent(e Edge) (Node, bool)       { panic("skeleton") }
-func (v *View) Child(e Edge) (Node, bool)        { panic("skeleton") }
-func (v *View) Out(n Node) iter.Seq2[Edge, Node] { panic("skeleton") }
-func (v *View) In(n Node) iter.Seq2[Edge, Node]  { panic("skeleton") }
-func (v *View) Err() error                       { panic("skeleton") }
-func (v *View) Lookup(key string, vals ...Value) (seq iter.Seq[Node], estimate int, ok bool) {
-	panic("skeleton")
-}
-func (v *View) LookupEdges(key string, vals ...Value) (seq iter.Seq[Edge], estimate int, ok bool) {
-	panic("skeleton")
+// place interns a display host and origin.
+func (g *Graph) place(host, origin string) *place {
+	key := place{host, origin}
+	if p := g.places[key]; p != nil {
+		return p
+	}
+	if len(g.places) >= 1<<16 {
+		clear(g.places) // elements hold theirs; what comes next is interned anew
+	}
+	p := &place{cloneString(host), cloneString(origin)}
+	g.places[*p] = p
+	return p
 }
 
-type ChangeKind uint8
-
-const (
-	NodeAdded ChangeKind = iota + 1
-	NodeUpdated
-	NodeDeleted
-	EdgeAdded
-	EdgeUpdated
-	EdgeDeleted
-)
-
-type Change struct {
-	Kind   ChangeKind
-	Node   Node
-	Edge   Edge
-	Before Element
-	Sample bool
+func (g *Graph) origin(name string) *origin {
+	o := g.origins[name]
+	if o == nil {
+		o = &origin{graph: g, name: cloneString(name)}
+		g.origins[o.name] = o
+	}
+	return o
 }
 
-type Commit struct {
-	Moment     Moment
-	Origin     string
-	Epoch, Seq uint64
-	Changes    []Change
-	Bytes      int
-}
-
-type Subscription struct{}
-
-func (s *Subscription) View() *View                               { panic("skeleton") }
-func (s *Subscription) Next(ctx context.Context) (*Commit, error) { panic("skeleton") }
-func (s *Subscription) TryNext() (*Commit, bool, error)           { panic("skeleton") }
-func (s *Subscription) Resync() *View                             { panic("skeleton") }
-func (s *Subscription) Close()                                    { panic("skeleton") }
-
-func AppendBatch(dst []byte, b *Batch) []byte { panic("skeleton") }
-func DecodeBatch(data []byte) (*Batch, error) { panic("skeleton") }
-
-// SplitBatch encodes a batch in parts of at most about maxBytes; JoinBatch puts them together.
-func SplitBatch(b *Batch, maxBytes int) [][]byte { panic("skeleton") }
-
-// Part describes one message of SplitBatch.
-type Part struct {
-	Origin       string
-	Epoch, Seq   uint64
-	Index, Count int
-}
-
-// ReadPart reads the header of a message of SplitBatch or AppendBatch (Count 1).
-func ReadPart(data []byte) (Part, error) { panic("skeleton") }
-
-// JoinBatch decodes the parts of one batch, in any order, each once.
-func JoinBatch(parts ...[]byte) (*Batch, error) { panic("skeleton") }
+func sortBy[T any](s []T, compare func(a, b T) int) { slices.SortStableFunc(s, compare) }
