@@ -1,8 +1,13 @@
-// Package linux is the probe of the Linux kernel.
 package linux
 
 import (
 	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/weft-net/weft/internal/probe"
 )
@@ -17,6 +22,9 @@ type Probe struct {
 
 // New builds the probe. It looks at nothing before Run.
 func New(env probe.Env) (probe.Probe, error) {
+	if env.Host == "" {
+		return nil, fmt.Errorf("probe %s: the host has no name", Name)
+	}
 	return &Probe{env: env.WithDefaults()}, nil
 }
 
@@ -25,6 +33,183 @@ func (p *Probe) Name() string { return Name }
 
 // Run implements [probe.Probe].
 func (p *Probe) Run(ctx context.Context, sink probe.Sink) error {
-	<-ctx.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	l := newLoop(ctx, p.env, sink)
+	unregister, err := l.count.register(p.env.Registry)
+	if err != nil {
+		cancel()
+		unregister()
+		return fmt.Errorf("metrics of probe %s: %w", Name, err)
+	}
+	defer unregister()
+
+	var readers sync.WaitGroup
+	var closers []func()
+	defer func() { // in this order: what waits for the loop gives up, what waits for the kernel wakes
+		cancel()
+		for _, f := range closers {
+			f()
+		}
+		readers.Wait()
+	}()
+
+	l.visitors, err = startVisitors(ctx, min(8, 2*runtime.GOMAXPROCS(0)))
+	closers = append(closers, l.visitors.wait)
+	if err != nil {
+		return fmt.Errorf("probe %s: %w", Name, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
+		return fmt.Errorf("own network namespace: %w", err)
+	}
+	l.own = l.newSpace(st.Ino, st.Dev, -1)
+	l.own.own, l.own.tid = true, ""
+	l.host = readHost(p.env.Host, "/")
+
+	e, err := listen(eventGroups(), l.limits.ReceiveBuffer)
+	if err != nil {
+		return err
+	}
+	closers = append(closers, e.close)
+	l.spaces[l.own.inode] = l.own
+	l.all = e.all && canEnter()
+	if !l.all {
+		l.log.Warn("only the own network namespace is shown: run as root, or with CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_BROADCAST and CAP_SYS_PTRACE, to see those of containers too")
+	}
+	readers.Go(func() { l.readEvents(e) })
+
+	l.unread++
+	l.read(l.own)
+	if l.all {
+		w, err := watchNames(l.limits.NamespaceDirs)
+		if err != nil {
+			return err
+		}
+		closers = append(closers, w.close)
+		scanEvery := scanPause
+		if processes, err := listenProcesses(); err == nil {
+			closers = append(closers, processes.close)
+			readers.Go(func() { l.readProcesses(processes, l.own.inode) })
+		} else {
+			scanEvery = scanPauseDeaf
+			l.log.Info("namespaces of processes are looked for every two seconds: the kernel does not tell", "error", err)
+		}
+		l.identifyOwn()
+		for _, dir := range l.limits.NamespaceDirs {
+			l.listNames(dir, true)
+		}
+		l.scanned(scanProcesses(l.own.inode), true)
+		readers.Go(func() { w.run(l) })
+		l.scanEvery(scanEvery)
+	}
+	l.measureEvery(p.env.Settings.Linux.MetricInterval)
+	l.after(firstReading, l.start)
+	l.run()
 	return nil
+}
+
+// canEnter reports whether this process may enter other network namespaces.
+func canEnter() bool {
+	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return unix.Setns(fd, unix.CLONE_NEWNET) == nil
+}
+
+// identifyOwn gives the probe's own namespace an id in itself, so that others can say that
+// they mean it.
+func (l *loop) identifyOwn() {
+	want := l.nextID
+	l.nextID++
+	l.visitors.do(func(v *visitor) {
+		id, err := v.conn.giveID(v.home, want)
+		l.post(func() {
+			if err != nil || id < 0 {
+				return
+			}
+			l.own.nsid, l.byID[id] = id, l.own
+			for k := range l.lost {
+				l.forgetIDs(k.space)
+				l.touchEdges(k)
+			}
+		})
+	})
+}
+
+func (l *loop) scanEvery(pause time.Duration) {
+	l.after(pause, func() {
+		l.scanSoon()
+		l.scanEvery(pause)
+	})
+}
+
+// The namespaces are measured in turns, not all at once.
+const turns = 16
+
+// measureEvery reads the counters of all links once an interval.
+func (l *loop) measureEvery(interval time.Duration) {
+	turn := uint64(0)
+	var next func()
+	next = func() {
+		for _, s := range l.spaces {
+			if s.inode%turns == turn%turns && s.ready {
+				l.measure(s)
+			}
+		}
+		turn++
+		l.after(interval/turns, next)
+	}
+	l.after(interval/turns, next)
+}
+
+func (l *loop) measure(s *space) {
+	nsid := s.nsid
+	if s.own {
+		nsid = -1
+	}
+	l.visitors.do(func(v *visitor) {
+		all, err := readStats(v.conn, nsid)
+		now := l.env.Now().UnixMilli()
+		l.post(func() { l.measured(s, all, err, now) })
+	})
+}
+
+// measured takes the counters of a namespace. It is also the moment to say what was held
+// back, and to notice that a link was missed.
+func (l *loop) measured(s *space, all stats, err error, now int64) {
+	if s.gone || s.reading || err != nil {
+		return
+	}
+	missed := false
+	for index, c := range all {
+		k := s.links[index]
+		if k == nil {
+			missed = true
+			continue
+		}
+		if k.shown {
+			l.sample(k, c, now)
+		}
+	}
+	for index, k := range s.links {
+		if _, ok := all[index]; !ok {
+			missed = true
+		}
+		if k.shown && k.stateOld {
+			k.listsOld = true
+			l.touchLink(k)
+		}
+	}
+	if missed && s.suspect {
+		l.count.resyncs.Inc()
+		l.read(s)
+	}
+	s.suspect = missed && !s.suspect // once may be an event that is under way
+	if len(l.samples) > 0 {
+		l.touch()
+	}
 }

@@ -1,0 +1,186 @@
+package linux
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/weft-net/weft/graph"
+)
+
+// A linkState is what one RTM_NEWLINK says.
+type linkState struct {
+	index      int
+	name, kind string
+	flags      uint32
+	state      string
+	master     int
+	parent     int // the peer of a veth; the link below a VLAN, a macvlan, a VXLAN
+	peerNS     int // id, in the link's namespace, of the one that parent is in; -1 the same
+	vxlan      *tunnel
+	fields     []graph.Field
+	counters   counters
+}
+
+// A tunnel is what decides who the peers of a VXLAN link are.
+type tunnel struct {
+	vni, port     int
+	local, remote netip.Addr
+}
+
+// decodeLink reads RTM_NEWLINK. Messages of a bridge about its ports are not taken: they
+// repeat, in part, what the link's own message says.
+func decodeLink(b []byte) (linkState, bool) {
+	if len(b) < unix.SizeofIfInfomsg || b[0] != unix.AF_UNSPEC {
+		return linkState{}, false
+	}
+	link, err := netlink.LinkDeserialize(nil, b)
+	if err != nil || link.Attrs().Name == "" {
+		return linkState{}, false
+	}
+	attrs := link.Attrs()
+	s := linkState{
+		index: attrs.Index, name: attrs.Name, kind: kindOf(b), flags: attrs.RawFlags,
+		state:  strings.ToUpper(attrs.OperState.String()),
+		master: attrs.MasterIndex, parent: attrs.ParentIndex, peerNS: attrs.NetNsID,
+	}
+	_, s.counters, _ = decodeStats(b)
+	s.fields = commonFields(attrs, &s)
+	s.fields = append(s.fields, kindFields(link, &s)...)
+	return s, true
+}
+
+// decodeLinkIndex reads the index out of RTM_DELLINK.
+func decodeLinkIndex(b []byte) (int, bool) {
+	if len(b) < unix.SizeofIfInfomsg || b[0] != unix.AF_UNSPEC {
+		return 0, false
+	}
+	return int(int32(u32(b[4:]))), true
+}
+
+// kindOf returns the kernel's word for the type of link, "device" when it has none.
+func kindOf(b []byte) string {
+	for kind, value := range attributes(b[unix.SizeofIfInfomsg:]) {
+		if kind != unix.IFLA_LINKINFO {
+			continue
+		}
+		for kind, value := range attributes(value) {
+			if kind == unix.IFLA_INFO_KIND {
+				return unix.ByteSliceToString(value)
+			}
+		}
+	}
+	return "device"
+}
+
+// flagNames are the flags of a link that are shown, with ip(8)'s words.
+func flagNames(flags uint32) []string {
+	names := []struct {
+		flag uint32
+		name string
+	}{
+		{unix.IFF_UP, "UP"},
+		{unix.IFF_BROADCAST, "BROADCAST"},
+		{unix.IFF_LOOPBACK, "LOOPBACK"},
+		{unix.IFF_POINTOPOINT, "POINTTOPOINT"},
+		{unix.IFF_MULTICAST, "MULTICAST"},
+		{unix.IFF_RUNNING, "RUNNING"},
+		{unix.IFF_LOWER_UP, "LOWER_UP"},
+		{unix.IFF_NOARP, "NOARP"},
+		{unix.IFF_PROMISC, "PROMISC"},
+		{unix.IFF_ALLMULTI, "ALLMULTI"},
+		{unix.IFF_MASTER, "MASTER"},
+		{unix.IFF_SLAVE, "SLAVE"},
+		{unix.IFF_DORMANT, "DORMANT"},
+	}
+	var set []string
+	for _, n := range names {
+		if flags&n.flag != 0 {
+			set = append(set, n.name)
+		}
+	}
+	return set
+}
+
+func commonFields(attrs *netlink.LinkAttrs, s *linkState) []graph.Field {
+	fields := make([]graph.Field, 0, 24)
+	add := func(key string, v graph.Value) { fields = append(fields, graph.F(key, v)) }
+	number := func(key string, n int) {
+		if n != 0 {
+			add(key, graph.Int(int64(n)))
+		}
+	}
+	text := func(key, v string) {
+		if v != "" {
+			add(key, graph.String(v))
+		}
+	}
+	add("Name", graph.String(s.name))
+	add("Type", graph.String(s.kind))
+	add("IfIndex", graph.Int(int64(s.index)))
+	add("State", graph.String(s.state))
+	add("LinkFlags", graph.Strings(flagNames(s.flags)...))
+	text("EncapType", attrs.EncapType)
+	text("MAC", attrs.HardwareAddr.String())
+	if perm := attrs.PermHWAddr.String(); perm != "00:00:00:00:00:00" {
+		text("PermMAC", perm)
+	}
+	text("Alias", attrs.Alias)
+	text("BusInfo", attrs.ParentDev)
+	number("MTU", attrs.MTU)
+	number("MasterIndex", s.master)
+	number("ParentIndex", s.parent)
+	if s.kind == "veth" {
+		number("PeerIfIndex", s.parent)
+	}
+	if s.peerNS >= 0 {
+		add("LinkNetNsID", graph.Int(int64(s.peerNS)))
+	}
+	if len(attrs.AltNames) > 0 {
+		add("AltNames", graph.Strings(slices.Sorted(slices.Values(attrs.AltNames))...))
+	}
+	if slave, ok := attrs.Slave.(*netlink.BondSlave); ok {
+		add("BondSlave", bondSlave(slave))
+	}
+	if len(attrs.Vfs) > 0 {
+		add("Vfs", functions(attrs.Vfs))
+	}
+	return fields
+}
+
+func bondSlave(slave *netlink.BondSlave) graph.Value {
+	fields := []graph.Field{
+		graph.F("Type", graph.String(slave.SlaveType())),
+		graph.F("State", graph.String(slave.State.String())),
+		graph.F("MiiStatus", graph.String(slave.MiiStatus.String())),
+		graph.F("LinkFailureCount", graph.Int(int64(slave.LinkFailureCount))),
+		graph.F("QueueId", graph.Int(int64(slave.QueueId))),
+		graph.F("AggregatorId", graph.Int(int64(slave.AggregatorId))),
+		graph.F("AdActorOperPortState", graph.Int(int64(slave.AdActorOperPortState))),
+		graph.F("AdPartnerOperPortState", graph.Int(int64(slave.AdPartnerOperPortState))),
+	}
+	if mac := slave.PermHardwareAddr.String(); mac != "" {
+		fields = append(fields, graph.F("PermMAC", graph.String(mac)))
+	}
+	return graph.Object(graph.NewMetadata(fields...))
+}
+
+// functions shows the virtual functions of a card.
+func functions(vfs []netlink.VfInfo) graph.Value {
+	list := make([]graph.Value, 0, len(vfs))
+	for _, vf := range vfs {
+		list = append(list, graph.Object(graph.NewMetadata(
+			graph.F("ID", graph.Int(int64(vf.ID))),
+			graph.F("MAC", graph.String(vf.Mac.String())),
+			graph.F("Vlan", graph.Int(int64(vf.Vlan))),
+			graph.F("Qos", graph.Int(int64(vf.Qos))),
+			graph.F("TxRate", graph.Int(int64(vf.TxRate))),
+			graph.F("Spoofchk", graph.Bool(vf.Spoofchk)),
+			graph.F("LinkState", graph.Int(int64(vf.LinkState))),
+		)))
+	}
+	return graph.List(list...)
+}

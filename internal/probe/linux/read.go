@@ -1,0 +1,200 @@
+package linux
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weft-net/weft/graph"
+)
+
+// A reading is all that was read of one namespace at once.
+type reading struct {
+	links      []linkState
+	addresses  []address
+	neighbours []neighbour
+	routes     map[int]graph.Value
+	devices    map[int]device
+	whole      bool // false: the namespace could not be entered, and only links and addresses were read
+	took       time.Duration
+}
+
+// readInside reads the namespace that the calling thread is in.
+func (v *visitor) readInside(routeLimit int) (*reading, error) {
+	start := time.Now()
+	c, err := dial(v.buf)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	r := &reading{whole: true}
+	if err := r.readLinks(c, -1); err != nil {
+		return nil, err
+	}
+	err = c.dump(unix.RTM_GETNEIGH, make([]byte, unix.SizeofNdMsg), func() {}, r.takeNeighbour)
+	if err != nil {
+		return nil, err
+	}
+	bridge := make([]byte, unix.SizeofNdMsg)
+	bridge[0] = unix.AF_BRIDGE
+	if err := c.dump(unix.RTM_GETNEIGH, bridge, func() {}, r.takeNeighbour); err != nil {
+		return nil, err
+	}
+	if r.routes, err = readRoutes(c, routeLimit); err != nil {
+		return nil, err
+	}
+	r.devices, err = v.readDevices(r.links)
+	r.took = time.Since(start)
+	return r, err
+}
+
+// readOutside reads what can be read of a namespace without entering it.
+func readOutside(c *conn, nsid int) (*reading, error) {
+	start := time.Now()
+	r := &reading{}
+	err := r.readLinks(c, nsid)
+	r.took = time.Since(start)
+	return r, err
+}
+
+// readLinks reads links and addresses, of the conn's namespace when nsid is negative.
+func (r *reading) readLinks(c *conn, nsid int) error {
+	info := make([]byte, unix.SizeofIfInfomsg)
+	start := func() { r.links = r.links[:0] }
+	err := c.dumpIn(nsid, unix.IFLA_TARGET_NETNSID, unix.RTM_GETLINK, info, start, func(m message) {
+		if l, ok := decodeLink(m.data); ok && m.kind == unix.RTM_NEWLINK {
+			r.links = append(r.links, l)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	body := make([]byte, unix.SizeofIfAddrmsg)
+	start = func() { r.addresses = r.addresses[:0] }
+	return c.dumpIn(nsid, unix.IFA_TARGET_NETNSID, unix.RTM_GETADDR, body, start, func(m message) {
+		if a, ok := decodeAddress(m.data); ok && m.kind == unix.RTM_NEWADDR {
+			r.addresses = append(r.addresses, a)
+		}
+	})
+}
+
+// takeNeighbour takes what a dump of neighbours says. A dump that was interrupted and done
+// again may say an entry twice, which does no harm.
+func (r *reading) takeNeighbour(m message) {
+	if n, ok := decodeNeighbour(m.data); ok && m.kind == unix.RTM_NEWNEIGH {
+		r.neighbours = append(r.neighbours, n)
+	}
+}
+
+// readRoutes reads the routing tables of the conn's namespace.
+func readRoutes(c *conn, limit int) (map[int]graph.Value, error) {
+	all := make(tables)
+	start := func() { clear(all) }
+	err := c.dump(unix.RTM_GETROUTE, make([]byte, unix.SizeofRtMsg), start, func(m message) {
+		if route, ok := decodeRoute(m.data); ok && m.kind == unix.RTM_NEWROUTE {
+			all.add(route)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all.values(limit), nil
+}
+
+// readDevices asks the drivers of links in the namespace that the calling thread is in.
+func (v *visitor) readDevices(links []linkState) (map[int]device, error) {
+	tool, err := openEthtool(v.features)
+	if err != nil {
+		return nil, err
+	}
+	defer tool.close()
+	devices := make(map[int]device, len(links))
+	for _, l := range links {
+		devices[l.index] = tool.device(l.name)
+	}
+	v.features = tool.features
+	return devices, nil
+}
+
+// stats are the counters of a namespace's links, by index.
+type stats map[int]counters
+
+// readStats reads the counters of a namespace without entering it.
+func readStats(c *conn, nsid int) (stats, error) {
+	all := make(stats)
+	info := make([]byte, unix.SizeofIfInfomsg)
+	start := func() { clear(all) }
+	err := c.dumpIn(nsid, unix.IFLA_TARGET_NETNSID, unix.RTM_GETLINK, info, start, func(m message) {
+		if index, c, ok := decodeStats(m.data); ok && m.kind == unix.RTM_NEWLINK {
+			all[index] = c
+		}
+	})
+	return all, err
+}
+
+// nsidOf returns the id that a namespace, given by a descriptor, has in the conn's.
+func (c *conn) nsidOf(fd int) (int, error) {
+	id := -1
+	r := newRequest(unix.RTM_GETNSID, 0, make([]byte, align(unix.SizeofRtGenmsg))).attribute(unix.NETNSA_FD, fd)
+	err := c.do(r, func(m message) {
+		for kind, value := range attributes(m.data[min(align(unix.SizeofRtGenmsg), len(m.data)):]) {
+			if kind == unix.NETNSA_NSID {
+				id = int(int32(u32(value)))
+			}
+		}
+	})
+	return id, err
+}
+
+// giveID gives a namespace the id want in the conn's, and returns the one that it has
+// afterwards: the kernel does not change an id once it is given.
+func (c *conn) giveID(fd, want int) (int, error) {
+	if id, err := c.nsidOf(fd); err != nil || id >= 0 {
+		return id, err
+	}
+	r := newRequest(unix.RTM_NEWNSID, unix.NLM_F_ACK, make([]byte, align(unix.SizeofRtGenmsg))).
+		attribute(unix.NETNSA_NSID, want).attribute(unix.NETNSA_FD, fd)
+	if err := c.do(r, func(message) {}); err != nil {
+		if id, err := c.nsidOf(fd); err == nil && id >= 0 {
+			return id, nil // somebody was faster
+		}
+		return -1, err
+	}
+	return want, nil
+}
+
+// idsIn returns, of the namespace with the given id, the ids that it has for others, with
+// what those are called in the conn's namespace. Those that have no id here are left out.
+func (c *conn) idsIn(nsid int) (map[int]int, error) {
+	ids := make(map[int]int)
+	r := newRequest(unix.RTM_GETNSID, unix.NLM_F_DUMP, make([]byte, align(unix.SizeofRtGenmsg))).
+		attribute(unix.NETNSA_TARGET_NSID, nsid)
+	err := c.do(r, func(m message) {
+		there, here := -1, -1
+		for kind, value := range attributes(m.data[min(align(unix.SizeofRtGenmsg), len(m.data)):]) {
+			switch kind {
+			case unix.NETNSA_NSID:
+				there = int(int32(u32(value)))
+			case unix.NETNSA_CURRENT_NSID:
+				here = int(int32(u32(value)))
+			}
+		}
+		if there >= 0 && here >= 0 {
+			ids[there] = here
+		}
+	})
+	return ids, err
+}
+
+// freeID takes a namespace's id out of RTM_DELNSID.
+func freedID(b []byte) (int, bool) {
+	if len(b) < align(unix.SizeofRtGenmsg) {
+		return 0, false
+	}
+	for kind, value := range attributes(b[align(unix.SizeofRtGenmsg):]) {
+		if kind == unix.NETNSA_NSID {
+			return int(int32(u32(value))), true
+		}
+	}
+	return 0, false
+}
