@@ -74,9 +74,7 @@ func sampleMetrics(g *scope, n graph.Node, key string) []graph.Metadata {
 		}
 		fields := make([]graph.Field, 0, len(counters.Names)+2)
 		for i, name := range counters.Names {
-			if counters.Values[i] != 0 {
-				fields = append(fields, graph.F(name, graph.Int(counters.Values[i])))
-			}
+			fields = append(fields, graph.F(name, graph.Int(counters.Values[i])))
 		}
 		fields = append(fields, graph.F("Start", graph.Int(counters.Start)), graph.F("Last", graph.Int(counters.Last)))
 		rows = append(rows, graph.NewMetadata(fields...))
