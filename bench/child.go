@@ -96,10 +96,10 @@ func load(size int) (*childReport, *graph.Graph, error) {
 	const batch = 1000
 	g := graph.New(graph.Options{})
 	started := time.Now()
-	apply := func(from, to int, make func(int) graph.Event) error {
+	apply := func(from, to int, element func(int) graph.Event) error {
 		events := make([]graph.Event, 0, to-from)
 		for i := from; i < to; i++ {
-			events = append(events, make(i))
+			events = append(events, element(i))
 		}
 		result, err := g.Apply(&graph.Batch{Origin: "bench", Events: events})
 		if err == nil && len(result.Rejected) > 0 {

@@ -48,7 +48,7 @@ var leaves = map[string][]string{
 	"graph":   nil, // the standard library only
 	"gremlin": nil,
 	"skydive": {"github.com/go-json-experiment/json", "google.golang.org/protobuf/encoding/protowire"},
-	"client":  {"github.com/go-json-experiment/json", "github.com/coder/websocket"},
+	"client":  {"github.com/go-json-experiment/json", "github.com/coder/websocket", "golang.org/x/time/rate"},
 }
 
 // homes says where a foreign module may be imported by code that is shipped.
