@@ -19,7 +19,7 @@ var strangers = []struct {
 	modules []string
 }{
 	{"graph", "UP\nDOWN\n", nil},
-	{"gremlin", "[2]\n", nil},
+	{"gremlin", "2\n", nil},
 	{"skydive", "NodeAdded n1 eth0 1500\n", []string{"github.com/go-json-experiment/json", "google.golang.org/protobuf"}},
 	{"client", "weft at stranger\nn1\n", []string{"github.com/coder/websocket", "github.com/go-json-experiment/json", "golang.org/x/time", "google.golang.org/protobuf"}},
 }
