@@ -48,6 +48,7 @@ const (
 // Headers of the REST API.
 const (
 	HeaderAuthToken   = "X-Auth-Token"   // a token, beside the cookie and Authorization
+	HeaderWeftVersion = "X-Weft-Version" // weft: in each of its answers, handshakes too; whoever sees it may use weft's additions
 	HeaderResourceTTL = "X-Resource-TTL" // on creation: a Go duration after which the resource goes
 )
 
