@@ -49,7 +49,7 @@ query:
   deadline: 3s
 log.level: warn
 `
-	env := []string{"WEFT_QUERY_DEADLINE=4s", "WEFT_LISTEN=127.0.0.1:2", "PATH=/bin"}
+	env := []string{"WEFT_QUERY_DEADLINE=4s", "WEFT_LISTEN=127.0.0.1:2", "PATH=/bin", "WEFT_HOST=", "WEFT_GRAPH_WINDOW="}
 	cfg, _, err := load(t, file, env, map[string]any{"listen": "127.0.0.1:3"})
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +63,7 @@ log.level: warn
 		{"a dotted key in the file", cfg.Log.Level, "warn"},
 		{"environment over file", cfg.Query.Deadline, 4 * time.Second},
 		{"flag over environment", cfg.Listen, "127.0.0.1:3"},
+		{"an empty variable is none", cfg.Host, "h1"},
 		{"untouched", cfg.Query.MaxResults, 1_000_000},
 	} {
 		if c.got != c.want {

@@ -28,22 +28,39 @@ type Sources struct {
 // ([Config.Resolve]) and validates the whole. The warnings are of what was left
 // aside. The error, if any, joins one [*Error] a wrong setting.
 func Load(src Sources) (cfg Config, warnings []string, err error) {
+	cfg, m, warnings, err := read(src)
+	if err != nil {
+		return Config{}, warnings, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return Config{}, warnings, m.place(err)
+	}
+	return cfg, warnings, nil
+}
+
+// Read is [Load] without the validation, for commands that repair what is wrong.
+func Read(src Sources) (cfg Config, warnings []string, err error) {
+	cfg, _, warnings, err = read(src)
+	return cfg, warnings, err
+}
+
+func read(src Sources) (cfg Config, m merger, warnings []string, err error) {
 	cfg = Default()
-	m := merger{k: koanf.New("."), from: map[string]string{}}
+	m = merger{k: koanf.New("."), from: map[string]string{}}
 	known := map[string]Field{}
 	for f := range fieldsOf(&cfg) {
 		known[f.Key] = f
 	}
 	if src.File != "" {
 		if err := m.file(src.File, known); err != nil {
-			return Config{}, nil, err
+			return cfg, m, nil, err
 		}
 	}
 	if warnings, err = m.env(src.Env, known); err != nil {
-		return Config{}, nil, err
+		return cfg, m, nil, err
 	}
 	if err := m.flags(src, known); err != nil {
-		return Config{}, nil, err
+		return cfg, m, nil, err
 	}
 	var errs []error
 	for f := range fieldsOf(&cfg) {
@@ -55,15 +72,10 @@ func Load(src Sources) (cfg Config, warnings []string, err error) {
 		}
 	}
 	if len(errs) > 0 {
-		return Config{}, warnings, errors.Join(errs...)
+		return cfg, m, warnings, errors.Join(errs...)
 	}
-	if err := cfg.Resolve(src.Env); err != nil {
-		return Config{}, warnings, err
-	}
-	if err := cfg.Validate(); err != nil {
-		return Config{}, warnings, m.place(err)
-	}
-	return cfg, warnings, nil
+	err = cfg.Resolve(src.Env)
+	return cfg, m, warnings, err
 }
 
 // merger lays the sources over each other and remembers who said what.
@@ -120,6 +132,9 @@ func (m *merger) env(environ []string, known map[string]Field) (warnings []strin
 					warnings = append(warnings, fmt.Sprintf("environment variable %s is no setting of weft (nearest: %s)", name, nearest(name, names)))
 				}
 				return "", nil
+			}
+			if value == "" {
+				return "", nil // NAME= is how people unset a variable
 			}
 			m.from[key] = name
 			return key, value
