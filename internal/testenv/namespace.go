@@ -118,7 +118,18 @@ func IP(t testing.TB, args ...string) string {
 // IPBatch runs many commands of ip(8) in one process, a line each.
 func IPBatch(t testing.TB, lines ...string) {
 	t.Helper()
-	cmd := exec.Command("ip", "-batch", "-")
+	batch(t, nil, lines)
+}
+
+// IPBatch runs many commands of ip(8) in the namespace, in one process, a line each.
+func (ns *Namespace) IPBatch(lines ...string) {
+	ns.t.Helper()
+	batch(ns.t, []string{"-n", ns.Name}, lines)
+}
+
+func batch(t testing.TB, args, lines []string) {
+	t.Helper()
+	cmd := exec.Command("ip", append(args, "-batch", "-")...)
 	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("ip -batch: %v\n%s", err, out)

@@ -64,8 +64,14 @@ func parseLinks(data []byte) ([]Link, error) {
 		if link.Type == "" {
 			link.Type = "device"
 		}
-		if f.LinkType == "loopback" || f.LinkType == "none" {
+		if f.Address == "00:00:00:00:00:00" || f.LinkType == "none" {
 			link.MAC = ""
+		}
+		switch link.State {
+		case "LOWERLAYERDOWN":
+			link.State = "LOWER-LAYER-DOWN"
+		case "NOTPRESENT":
+			link.State = "NOT-PRESENT"
 		}
 		for _, a := range f.AddrInfo {
 			link.Addresses = append(link.Addresses, fmt.Sprintf("%s/%d", a.Local, a.PrefixLen))

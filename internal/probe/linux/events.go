@@ -155,6 +155,7 @@ func (l *loop) putLink(s *space, state linkState) *link {
 		return k
 	}
 	before := k.linkState
+	k.moved = true
 	l.leaveTunnels(k)
 	k.linkState = state
 	l.joinTunnels(k)

@@ -228,13 +228,12 @@ func (l *loop) refreshLists(k *link) {
 	}
 }
 
-// sample plans a sample of a link's counters, if they moved.
+// sample plans a sample of a link's counters, if they moved since the last one.
 func (l *loop) sample(k *link, c counters, now int64) {
-	if c == k.sampled {
+	if c == k.sampled && k.sampledAt != 0 {
 		return
 	}
-	if s := l.samplers.sample(c, k.sampledAt, now); s != nil {
-		l.samples = append(l.samples, graph.Event{Op: graph.PutSample, ID: k.id, Counters: s})
-	}
+	s := l.samplers.sample(c, k.sampledAt, now)
+	l.samples = append(l.samples, graph.Event{Op: graph.PutSample, ID: k.id, Counters: s})
 	k.sampled, k.sampledAt = c, now
 }

@@ -43,11 +43,11 @@ func decodeLink(b []byte) (linkState, bool) {
 	}
 	attrs := link.Attrs()
 	s := linkState{
-		index: attrs.Index, name: attrs.Name, kind: kindOf(b), flags: attrs.RawFlags,
+		index: attrs.Index, name: attrs.Name, flags: attrs.RawFlags,
 		state:  strings.ToUpper(attrs.OperState.String()),
 		master: attrs.MasterIndex, parent: attrs.ParentIndex, peerNS: attrs.NetNsID,
 	}
-	_, s.counters, _ = decodeStats(b)
+	s.kind, s.counters = kindAndCounters(b)
 	s.fields = commonFields(attrs, &s)
 	s.fields = append(s.fields, kindFields(link, &s)...)
 	return s, true
@@ -61,19 +61,23 @@ func decodeLinkIndex(b []byte) (int, bool) {
 	return int(int32(u32(b[4:]))), true
 }
 
-// kindOf returns the kernel's word for the type of link, "device" when it has none.
-func kindOf(b []byte) string {
-	for kind, value := range attributes(b[unix.SizeofIfInfomsg:]) {
-		if kind != unix.IFLA_LINKINFO {
-			continue
-		}
-		for kind, value := range attributes(value) {
-			if kind == unix.IFLA_INFO_KIND {
-				return unix.ByteSliceToString(value)
+// kindAndCounters returns the kernel's word for the type of link, "device" when it has
+// none, and the link's counters.
+func kindAndCounters(b []byte) (kind string, c counters) {
+	kind = "device"
+	for attr, value := range attributes(b[unix.SizeofIfInfomsg:]) {
+		switch attr {
+		case unix.IFLA_STATS64:
+			c = decodeCounters(value)
+		case unix.IFLA_LINKINFO:
+			for attr, value := range attributes(value) {
+				if attr == unix.IFLA_INFO_KIND {
+					kind = unix.ByteSliceToString(value)
+				}
 			}
 		}
 	}
-	return "device"
+	return kind, c
 }
 
 // flagNames are the flags of a link that are shown, with ip(8)'s words.

@@ -2,7 +2,9 @@ package linux
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/weft-net/weft/graph"
@@ -56,14 +58,18 @@ type loop struct {
 	tunnels    map[int]map[*link]struct{}
 	samples    []graph.Event
 	samplers   *samplers
+	seed       maphash.Seed
 
 	flushDue  bool
 	lastFlush time.Duration
 }
 
-// firstID is the lowest id that the probe gives to namespaces. The kernel and others give
-// low ones.
-const firstID = 1 << 20
+// The ids that the probe gives to namespaces start somewhere between these two: the kernel
+// and others give low ones, and an id that an earlier run gave is not to be met again.
+const (
+	firstID = 1 << 20
+	lastID  = 1 << 30
+)
 
 func newLoop(ctx context.Context, env probe.Env, sink probe.Sink) *loop {
 	return &loop{
@@ -75,7 +81,7 @@ func newLoop(ctx context.Context, env probe.Env, sink probe.Sink) *loop {
 		byID:       make(map[int]*space),
 		names:      make(map[string]struct{}),
 		pids:       make(map[int]*space),
-		nextID:     firstID,
+		nextID:     firstID + rand.IntN(lastID-firstID),
 		dirty:      make(map[*link]struct{}),
 		dirtyEdges: make(map[*link]struct{}),
 		dirtySpace: make(map[*space]struct{}),
@@ -84,6 +90,7 @@ func newLoop(ctx context.Context, env probe.Env, sink probe.Sink) *loop {
 		lost:       make(map[*link]struct{}),
 		tunnels:    make(map[int]map[*link]struct{}),
 		samplers:   newSamplers(),
+		seed:       maphash.MakeSeed(),
 		hostDirty:  true,
 	}
 }

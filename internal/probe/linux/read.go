@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"hash/maphash"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -116,20 +117,35 @@ func (v *visitor) readDevices(links []linkState) (map[int]device, error) {
 	return devices, nil
 }
 
-// stats are the counters of a namespace's links, by index.
-type stats map[int]counters
+// stats are the counters of a namespace's links, by index, and those links that are not as
+// they were.
+type stats struct {
+	all     map[int]measurement
+	changed []linkState
+}
 
-// readStats reads the counters of a namespace without entering it.
-func readStats(c *conn, nsid int) (stats, error) {
-	all := make(stats)
+// readStats reads the counters of a namespace without entering it; known are the hashes of
+// the last time.
+func readStats(c *conn, nsid int, known map[int]uint64, seed maphash.Seed) (stats, error) {
+	s := stats{all: make(map[int]measurement, len(known))}
 	info := make([]byte, unix.SizeofIfInfomsg)
-	start := func() { clear(all) }
+	start := func() {
+		clear(s.all)
+		s.changed = nil
+	}
 	err := c.dumpIn(nsid, unix.IFLA_TARGET_NETNSID, unix.RTM_GETLINK, info, start, func(m message) {
-		if index, c, ok := decodeStats(m.data); ok && m.kind == unix.RTM_NEWLINK {
-			all[index] = c
+		index, measured, ok := decodeStats(m.data, seed)
+		if !ok || m.kind != unix.RTM_NEWLINK {
+			return
+		}
+		s.all[index] = measured
+		if hash, ok := known[index]; !ok || hash != measured.hash {
+			if state, ok := decodeLink(m.data); ok {
+				s.changed = append(s.changed, state)
+			}
 		}
 	})
-	return all, err
+	return s, err
 }
 
 // nsidOf returns the id that a namespace, given by a descriptor, has in the conn's.
@@ -146,21 +162,27 @@ func (c *conn) nsidOf(fd int) (int, error) {
 	return id, err
 }
 
-// giveID gives a namespace the id want in the conn's, and returns the one that it has
-// afterwards: the kernel does not change an id once it is given.
+// giveID gives a namespace the id want in the conn's, or another one if that is taken. It
+// returns the id that the namespace has afterwards: the kernel does not change an id once
+// it is given.
 func (c *conn) giveID(fd, want int) (int, error) {
 	if id, err := c.nsidOf(fd); err != nil || id >= 0 {
 		return id, err
 	}
-	r := newRequest(unix.RTM_NEWNSID, unix.NLM_F_ACK, make([]byte, align(unix.SizeofRtGenmsg))).
-		attribute(unix.NETNSA_NSID, want).attribute(unix.NETNSA_FD, fd)
-	if err := c.do(r, func(message) {}); err != nil {
-		if id, err := c.nsidOf(fd); err == nil && id >= 0 {
-			return id, nil // somebody was faster
-		}
-		return -1, err
+	give := func(want int) error {
+		r := newRequest(unix.RTM_NEWNSID, unix.NLM_F_ACK, make([]byte, align(unix.SizeofRtGenmsg))).
+			attribute(unix.NETNSA_NSID, want).attribute(unix.NETNSA_FD, fd)
+		return c.do(r, func(message) {})
 	}
-	return want, nil
+	const anyID = -1
+	if give(want) == nil {
+		return want, nil
+	}
+	err := give(anyID)
+	if id, asked := c.nsidOf(fd); asked != nil || id >= 0 {
+		return id, asked // perhaps somebody else was faster
+	}
+	return -1, err
 }
 
 // idsIn returns, of the namespace with the given id, the ids that it has for others, with
@@ -186,7 +208,7 @@ func (c *conn) idsIn(nsid int) (map[int]int, error) {
 	return ids, err
 }
 
-// freeID takes a namespace's id out of RTM_DELNSID.
+// freedID takes a namespace's id out of RTM_DELNSID.
 func freedID(b []byte) (int, bool) {
 	if len(b) < align(unix.SizeofRtGenmsg) {
 		return 0, false

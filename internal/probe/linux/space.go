@@ -26,14 +26,15 @@ type space struct {
 	ids   map[int]int // what it calls others, as ids in the own namespace
 	asked bool        // ids are being asked for, or are as good as they get
 
-	ready   bool // was read once
-	counted bool // the first Replace does not wait for it, or not any more
-	suspect bool // the last measurement did not find the links that are shown
-	whole   bool // was entered at the last reading
-	gone    bool
-	reading bool // a reading is under way: what comes meanwhile waits
-	again   bool // and another one must follow
-	waiting []message
+	ready     bool // was read once
+	counted   bool // the first Replace does not wait for it, or not any more
+	measuring bool
+	suspect   bool // the last measurement did not find the links that are shown
+	whole     bool // was entered at the last reading
+	gone      bool
+	reading   bool // a reading is under way: what comes meanwhile waits
+	again     bool // and another one must follow
+	waiting   []message
 
 	routesDue   bool // a reading of the routes is planned or under way
 	routesAgain bool
@@ -112,6 +113,8 @@ type link struct {
 	id    string
 	linkState
 
+	hash   uint64 // of the last measurement
+	moved  bool   // an event came since a measurement began
 	device device
 	asked  bool // device is known; before, the link is not shown
 

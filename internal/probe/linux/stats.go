@@ -2,6 +2,7 @@ package linux
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -37,21 +38,41 @@ func decodeCounters(b []byte) (c counters) {
 	return c
 }
 
-// decodeStats takes the index and the counters out of RTM_NEWLINK.
-func decodeStats(b []byte) (index int, c counters, ok bool) {
-	if len(b) < unix.SizeofIfInfomsg || b[0] != unix.AF_UNSPEC {
-		return 0, c, false
-	}
-	for kind, value := range attributes(b[unix.SizeofIfInfomsg:]) {
-		if kind == unix.IFLA_STATS64 {
-			return int(int32(u32(b[4:]))), decodeCounters(value), true
-		}
-	}
-	return 0, c, false
+// A measurement is what a reading of the counters says of a link: the counters, and a hash
+// of all else, because the kernel does not announce every change (the alias of a link that
+// is down is one).
+type measurement struct {
+	counters counters
+	hash     uint64
 }
 
-// samplers make samples whose names are shared: only counters that are not zero are named,
-// as in Skydive's metadata, and links that use the same ones share one list.
+// decodeStats takes the index and the measurement out of RTM_NEWLINK.
+func decodeStats(b []byte, seed maphash.Seed) (index int, m measurement, ok bool) {
+	if len(b) < unix.SizeofIfInfomsg || b[0] != unix.AF_UNSPEC {
+		return 0, m, false
+	}
+	var h maphash.Hash
+	h.SetSeed(seed)
+	_, _ = h.Write(b[:unix.SizeofIfInfomsg])
+	for kind, value := range attributes(b[unix.SizeofIfInfomsg:]) {
+		switch kind {
+		case unix.IFLA_STATS64:
+			m.counters, ok = decodeCounters(value), true
+		case unix.IFLA_STATS, unix.IFLA_AF_SPEC: // the latter has IPv6's counters
+		default:
+			_, _ = h.Write(value)
+		}
+	}
+	m.hash = h.Sum64()
+	return int(int32(u32(b[4:]))), m, ok
+}
+
+// usual is the set of the counters that every sample names: packets, bytes, errors, drops
+// and multicast. A set that seldom changes keeps a link's samples in one series.
+const usual = 1<<9 - 1
+
+// samplers make samples whose names are shared: beside the usual ones only counters that
+// are not zero are named, and links that use the same ones share one list.
 type samplers struct {
 	names []string // in the kernel's order
 	order []int    // the kernel's positions in the order of names
@@ -64,35 +85,26 @@ func newSamplers() *samplers {
 	return s
 }
 
-// sample makes a sample of the counters, nil when all are zero.
+// sample makes a sample of the counters.
 func (s *samplers) sample(c counters, start, last int64) *graph.Counters {
-	var set uint32
-	n := 0
+	set := uint32(usual)
 	for i, v := range c {
 		if v != 0 {
 			set |= 1 << i
-			n++
 		}
 	}
-	if n == 0 {
-		return nil
-	}
-	names, ok := s.lists[set]
-	if !ok {
-		names = make([]string, 0, n)
-		for _, i := range s.order {
-			if set&(1<<i) != 0 {
-				names = append(names, s.names[i])
-			}
-		}
-		s.lists[set] = names
-	}
-	values := make([]int64, 0, n)
+	names, known := s.lists[set]
+	values := make([]int64, 0, counterCount)
 	for _, i := range s.order {
-		if set&(1<<i) != 0 {
-			values = append(values, int64(c[i]))
+		if set&(1<<i) == 0 {
+			continue
+		}
+		values = append(values, int64(c[i]))
+		if !known {
+			names = append(names, s.names[i])
 		}
 	}
+	s.lists[set] = names
 	return &graph.Counters{Prefix: "Metric", Names: names, Values: values, Start: start, Last: last}
 }
 
