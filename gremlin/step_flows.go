@@ -50,6 +50,7 @@ func runFlows(x *exec, i int, s *planStep, in stream) stream {
 	}
 	if x.engine.opts.Flows == nil {
 		x.stats[i].index = "no flow source"
+		x.warnings = append(x.warnings, "there is no source of flows: the answer is empty")
 	}
 	return out
 }

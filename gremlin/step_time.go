@@ -131,6 +131,7 @@ func runAt(x *exec, i int, s *planStep, in stream) stream {
 		g.from = graph.MomentOf(at.Add(-s.when.duration).Truncate(time.Millisecond))
 		if s.when.forever {
 			g.from = min(earliest, g.to)
+			x.warnings = append(x.warnings, "FOREVER begins at the earliest known moment, "+earliest.Time().UTC().Format(time.RFC3339Nano))
 		}
 		g.view, err = x.engine.graph.Between(g.from, g.to)
 	}

@@ -3,6 +3,7 @@ package gremlin
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -94,7 +95,7 @@ func makeStepTable() []stepSpec {
 		{name: "G", bare: true, on: to(kindGraph, kindGraph, kindNodes, kindEdges), build: plain(runG)},
 		{name: "V", max: -1, takes: "nothing, or the id of a node", on: to(kindNodes, kindGraph), build: buildSource(runV)},
 		{name: "E", max: -1, takes: "nothing, or the id of an edge", on: to(kindEdges, kindGraph), build: buildSource(runE)},
-		{name: "Context", alias: "At", min: 1, max: 2, takes: "a time and perhaps a duration", on: same(kindGraph), build: buildAt},
+		{name: "At", alias: "Context", min: 1, max: 2, takes: "a time and perhaps a duration", on: same(kindGraph), build: buildAt},
 
 		// What passes.
 		{name: "Has", min: 1, max: -1, takes: anyPairs, on: filterable, build: buildHas("Has", false)},
@@ -385,6 +386,12 @@ func buildText(run runFunc) func(*planStep) error {
 func buildMoreThan(s *planStep) (err error) {
 	s.run, s.number = runMoreThan, 1
 	if len(s.call.args) == 1 {
+		if a := s.call.args[0]; a.kind == argValue && a.value.Kind() == graph.KindString { // Skydive's form
+			if n, bad := strconv.ParseInt(a.value.Str(), 10, 64); bad == nil && n >= 0 {
+				s.number = n
+				return nil
+			}
+		}
 		s.number, err = intArg(s.call, 0, "a whole number of flows, not negative")
 	}
 	return err

@@ -28,7 +28,11 @@ func Run(t *testing.T, fsys fs.FS) {
 		t.Fatal("no *.script in the folder")
 	}
 	for _, s := range scripts {
-		t.Run(strings.TrimSuffix(s.Name, ".script"), func(t *testing.T) { s.Run(t) })
+		t.Run(strings.TrimSuffix(s.Name, ".script"), func(t *testing.T) {
+			for _, err := range s.Check() {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -41,9 +45,9 @@ type question struct {
 	flows   []*flow
 }
 
-// Run runs one script.
-func (s *Script) Run(t *testing.T) {
-	t.Helper()
+// Check runs one script, as it goes and then against the past, and gives what is not as the script says. A mistake in
+// the script itself ends it.
+func (s *Script) Check() (failures []error) {
 	w := newWorld()
 	var options gremlin.Options
 	var asked []question
@@ -69,18 +73,18 @@ func (s *Script) Run(t *testing.T) {
 			q := question{c, w.clock, max(w.graph.Now(), w.graph.Earliest()), options, slices.Clone(w.flows.flows)}
 			asked = append(asked, q)
 			if err := w.ask(q, w.graph.View(), true); err != nil {
-				t.Errorf("%s:%d: %s\n%v", s.Name, c.line, c.rest, err)
+				failures = append(failures, fmt.Errorf("%s:%d: %s\n%w", s.Name, c.line, c.rest, err))
 			}
 		}
 		if err != nil {
-			t.Fatalf("%s:%d: %v", s.Name, c.line, err)
+			return append(failures, fmt.Errorf("%s:%d: %w", s.Name, c.line, err))
 		}
 	}
 	if err := w.wipe(); err != nil {
-		t.Fatalf("%s: wiping the graph: %v", s.Name, err)
+		return append(failures, fmt.Errorf("%s: wiping the graph: %w", s.Name, err))
 	}
 	if n := w.graph.View().NodeCount(); n != 0 {
-		t.Fatalf("%s: %d nodes are left after everything was deleted", s.Name, n)
+		return append(failures, fmt.Errorf("%s: %d nodes are left after everything was deleted", s.Name, n))
 	}
 	for _, q := range asked {
 		v, err := w.graph.At(q.moment)
@@ -88,9 +92,10 @@ func (s *Script) Run(t *testing.T) {
 			err = w.ask(q, v, false)
 		}
 		if err != nil {
-			t.Errorf("%s:%d: asked of the past: %s\n%v", s.Name, q.command.line, q.command.rest, err)
+			failures = append(failures, fmt.Errorf("%s:%d: asked of the past: %s\n%w", s.Name, q.command.line, q.command.rest, err))
 		}
 	}
+	return failures
 }
 
 func parseOptions(o *gremlin.Options, text string) (err error) {
@@ -130,7 +135,7 @@ func (w *world) ask(q question, v *graph.View, live bool) error {
 	if len(q.flows) > 0 {
 		options.Flows = &flowTable{q.flows}
 	}
-	result, err := gremlin.New(w.graph, options).ExecOn(context.Background(), again, v)
+	result, err := gremlin.New(w.graph, options).ExecOn(context.Background(), parsed, v)
 	if err != nil {
 		return checkError(q.command.body, err)
 	}
