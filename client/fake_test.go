@@ -41,6 +41,7 @@ type fake struct {
 	rejected  int64
 	pingEvery time.Duration
 	handshook []http.Header
+	over      chan struct{} // closed at the end of the test
 }
 
 type fakeSock struct {
@@ -56,6 +57,7 @@ func newFake(t testing.TB) *fake {
 	f := &fake{
 		t: t, tokens: map[string]bool{}, queries: map[string]string{}, things: map[string]map[string]json.RawMessage{},
 		graph: &skydive.Graph{}, socks: map[*fakeSock]bool{}, joined: make(chan *fakeSock, 100), pingEvery: 2 * time.Second,
+		over: make(chan struct{}),
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", f.login)
@@ -71,6 +73,7 @@ func newFake(t testing.TB) *fake {
 		mux.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
+		close(f.over)
 		f.mu.Lock()
 		for s := range f.socks {
 			_ = s.conn.CloseNow()
@@ -292,7 +295,7 @@ func (f *fake) serve(s *fakeSock) {
 	}()
 	for {
 		if f.ignoring() {
-			<-ctx.Done()
+			<-f.over
 			return
 		}
 		_, frame, err := s.conn.Read(ctx)
