@@ -30,7 +30,7 @@ var directions = map[string][]string{
 	"internal/bus/...":      {"graph", "internal/api", "internal/bus", "internal/config"},
 	"internal/api":          {"graph", "gremlin", "skydive", "internal/auth", "internal/config", "internal/graphjson"},
 	"internal/agent":        {"graph", "internal/bus", "internal/config", "internal/probe/..."},
-	"internal/analyzer":     {"graph", "gremlin", "skydive", "internal/api", "internal/bus", "internal/config", "internal/graphjson"},
+	"internal/analyzer":     {"graph", "gremlin", "skydive", "internal/api", "internal/bus", "internal/config", "internal/graphjson", "internal/probe"},
 	"internal/app":          {"graph", "gremlin", "skydive", "internal/..."},
 	"internal/testenv":      nil,
 	"internal/repolint":     nil,

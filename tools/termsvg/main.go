@@ -1,0 +1,194 @@
+// Command termsvg runs the commands of a session file, each on a terminal of its own, and draws what they printed as an
+// SVG in which the lines appear as they did. It is how the pictures of sessions in the documentation are made:
+//
+//	termsvg docs/tour.session > docs/tour.svg
+//
+// A line of the file is a command for bash. Lines that begin with "# " are shown as remarks, those that begin with
+// "! " are run and not shown, and an empty line leaves one empty. It needs script(1), which every Debian has, and ends
+// with the first command that fails.
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"html"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	columns    = 100
+	rowHeight  = 18
+	charWidth  = 7.83 // of the monospace font at 13 px
+	padding    = 16
+	top        = 44
+	pauseShown = 0.9 // seconds that a command is seen before the next
+)
+
+// line is one row of the picture.
+type line struct {
+	kind string // CSS class of the whole line
+	text string // may hold colours, as terminals take them
+	at   float64
+}
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: termsvg SESSION > SVG")
+		os.Exit(2)
+	}
+	lines, err := play(os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "termsvg:", err)
+		os.Exit(1)
+	}
+	os.Stdout.WriteString(draw(lines))
+}
+
+// play runs the session and returns what a terminal would have shown.
+func play(path string) ([]line, error) {
+	session, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var lines []line
+	clock := 0.4
+	for command := range strings.Lines(string(session)) {
+		command = strings.TrimRight(command, "\n")
+		hidden, quiet := strings.CutPrefix(command, "! ")
+		switch {
+		case quiet:
+			if _, err := run(hidden); err != nil {
+				return nil, err
+			}
+			continue
+		case command == "":
+			lines = append(lines, line{at: clock})
+			continue
+		case strings.HasPrefix(command, "# "):
+			lines = append(lines, line{kind: "remark", text: command, at: clock})
+			clock += pauseShown / 2
+			continue
+		}
+		lines = append(lines, line{kind: "command", text: command, at: clock})
+		started := time.Now()
+		out, err := run(command)
+		if err != nil {
+			return nil, err
+		}
+		clock += pauseShown/2 + time.Since(started).Seconds()
+		for row := range strings.Lines(out) {
+			lines = append(lines, line{text: strings.TrimRight(row, "\r\n"), at: clock})
+		}
+		clock += pauseShown
+	}
+	return lines, nil
+}
+
+// run gives a command a terminal of its own.
+func run(command string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	shell := fmt.Sprintf("stty cols %d rows 50 2>/dev/null; %s", columns, command)
+	process := exec.CommandContext(ctx, "script", "--quiet", "--return", "--command", shell, "/dev/null")
+	process.Env = append(os.Environ(), "SHELL=/bin/bash", "TERM=xterm-256color")
+	var out bytes.Buffer
+	process.Stdout, process.Stderr = &out, &out
+	if err := process.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", command, err, out.String())
+	}
+	return out.String(), nil
+}
+
+var colours = regexp.MustCompile("\x1b\\[([0-9;]*)m")
+
+var otherEscapes = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-ln-z]|\x1b[()][0-9A-B]|\x1b[=>]")
+
+// spans turns a terminal's colours into SVG.
+func spans(text string) string {
+	text = otherEscapes.ReplaceAllString(text, "")
+	var out strings.Builder
+	class, from := "", 0
+	write := func(part string) {
+		if part == "" {
+			return
+		}
+		if class == "" {
+			out.WriteString(html.EscapeString(part))
+			return
+		}
+		fmt.Fprintf(&out, `<tspan class="%s">%s</tspan>`, class, html.EscapeString(part))
+	}
+	for _, at := range colours.FindAllStringSubmatchIndex(text, -1) {
+		write(text[from:at[0]])
+		from = at[1]
+		class = classOf(text[at[2]:at[3]], class)
+	}
+	write(text[from:])
+	return out.String()
+}
+
+func classOf(codes, before string) string {
+	class := before
+	for code := range strings.SplitSeq(codes, ";") {
+		switch code {
+		case "", "0", "22", "39":
+			class = ""
+		case "1":
+			class = "bold"
+		case "2", "90":
+			class = "dim"
+		case "31", "91":
+			class = "red"
+		case "32", "92":
+			class = "green"
+		case "33", "93":
+			class = "yellow"
+		case "34", "94", "36", "96":
+			class = "blue"
+		}
+	}
+	return class
+}
+
+const style = `
+    text { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; fill: #e6edf3; white-space: pre; }
+    .remark { fill: #9198a1; } .prompt, .green { fill: #3fb950; } .bold { font-weight: 600; } .dim { fill: #9198a1; }
+    .red { fill: #ff7b72; } .yellow { fill: #d29922; } .blue { fill: #79c0ff; }
+    @media (prefers-reduced-motion: no-preference) { .l { animation: show 0.01s both; } }
+    @keyframes show { from { opacity: 0; } to { opacity: 1; } }
+`
+
+func draw(lines []line) string {
+	width := float64(columns)*charWidth + 2*padding
+	height := top + len(lines)*rowHeight + padding
+	var out strings.Builder
+	fmt.Fprintf(&out, `<!-- Code generated by tools/termsvg from a session. DO NOT EDIT. -->
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" width="%.0f" height="%d" role="img" aria-label="a terminal session">
+  <style>%s  </style>
+  <rect width="100%%" height="100%%" rx="9" fill="#0d1117" stroke="#30363d"/>
+  <circle cx="20" cy="19" r="5.5" fill="#ff5f57"/><circle cx="38" cy="19" r="5.5" fill="#febc2e"/><circle cx="56" cy="19" r="5.5" fill="#28c840"/>
+`, width, height, width, height, style)
+	for i, l := range lines {
+		if l.text == "" {
+			continue
+		}
+		text := l.text
+		if utf8.RuneCountInString(otherEscapes.ReplaceAllString(colours.ReplaceAllString(text, ""), "")) > columns {
+			text = string([]rune(text)[:columns-1]) + "…"
+		}
+		inner := spans(text)
+		if l.kind == "command" {
+			inner = `<tspan class="prompt">$ </tspan><tspan class="bold">` + html.EscapeString(text) + `</tspan>`
+		}
+		fmt.Fprintf(&out, "  <text class=\"l %s\" style=\"animation-delay:%.2fs\" x=\"%d\" y=\"%d\" xml:space=\"preserve\">%s</text>\n",
+			l.kind, l.at, padding, top+i*rowHeight, inner)
+	}
+	out.WriteString("</svg>\n")
+	return out.String()
+}
