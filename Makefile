@@ -6,8 +6,7 @@ SHELL       := /bin/bash
 
 GO      ?= go
 PREFIX  ?= /usr/local
-CACHE   := $(CURDIR)/.cache
-BIN     := $(CACHE)/bin
+BIN     := .cache/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
@@ -78,5 +77,5 @@ $(BIN)/%: tools/go.mod tools/go.sum
 	@tools/prerequisites build
 	@echo 'building $* (once)' >&2
 	@mkdir -p $(BIN)
-	@cd tools && CGO_ENABLED=0 $(GO) build -o '$@' $(tool-$*)
+	@cd tools && CGO_ENABLED=0 $(GO) build -o '$(CURDIR)/$@' $(tool-$*)
 	@touch '$@'
