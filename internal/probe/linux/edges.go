@@ -52,7 +52,7 @@ func (l *loop) wantedEdges(k *link) (edges []edge, refs []ref) {
 		}
 	}
 	delete(l.lost, k)
-	if k.parent != 0 || k.peerNS >= 0 {
+	if k.parent != 0 || k.elsewhere() {
 		where := l.peerSpace(k)
 		if where == nil {
 			l.lost[k] = struct{}{}
@@ -80,12 +80,37 @@ func (l *loop) parentEdge(edges []edge, k, p *link) []edge {
 	if k.kind != "veth" && k.kind != "netkit" {
 		return append(edges, edge{p.id, k.id, layer2, k.kind})
 	}
-	mutual := p.kind == k.kind && p.parent == k.index
+	mutual := p.kind == k.kind && p.parent == k.index && l.peerSpace(p) == k.space
+	if !mutual && p.kind == k.kind {
+		l.refresh(p, k)
+	}
 	first := k.index > p.index || (k.index == p.index && k.id > p.id)
 	if !mutual || !first {
 		return edges
 	}
 	return append(edges, edge{k.id, p.id, layer2, k.kind})
+}
+
+// refresh asks the kernel again of p, whose peer k is said to be: it does not announce
+// that the peer of a link has been made or has moved. It is asked once for each event
+// about either of them.
+func (l *loop) refresh(p, k *link) {
+	if p.checked >= max(p.seen, k.seen) {
+		return
+	}
+	p.checked = l.serial
+	seen, index, nsid := p.seen, p.index, p.space.nsid
+	if p.space.own {
+		nsid = -1
+	}
+	l.visitors.do(func(v *visitor) {
+		state, err := v.conn.link(nsid, index)
+		l.post(func() {
+			if err == nil && !p.gone && !p.space.reading && p.seen == seen {
+				l.putLink(p.space, state)
+			}
+		})
+	})
 }
 
 // at returns the link at a place, if it is shown.
@@ -104,6 +129,8 @@ func (l *loop) at(r ref) *link {
 func (l *loop) peerSpace(k *link) *space {
 	s := k.space
 	switch {
+	case k.peerHere >= 0:
+		return l.byID[k.peerHere]
 	case k.peerNS < 0:
 		return s
 	case s.own:

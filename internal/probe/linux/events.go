@@ -33,11 +33,22 @@ const (
 )
 
 // readEvents hands events to the loop until the socket is closed.
+//
+// Once the kernel has dropped a message, it drops all until what it holds has been read:
+// only then is it time to read everything again.
 func (l *loop) readEvents(e *events) {
 	buf := make([]byte, batchBytes)
+	var lost bool
 	for l.ctx.Err() == nil {
-		n, nsid, err := e.receive(buf)
 		var batch []datagram
+		n, nsid, err := e.tryReceive(buf)
+		if errors.Is(err, unix.EAGAIN) {
+			if lost {
+				l.post(l.overrun)
+				lost = false
+			}
+			n, nsid, err = e.receive(buf)
+		}
 		for size := 0; err == nil; {
 			batch = append(batch, datagram{nsid, slices.Clone(buf[:n])})
 			if size += n; len(batch) == batchDatagrams || size >= batchBytes {
@@ -51,7 +62,7 @@ func (l *loop) readEvents(e *events) {
 		switch {
 		case err == nil, errors.Is(err, unix.EAGAIN):
 		case errors.Is(err, unix.ENOBUFS):
-			l.post(l.overrun)
+			lost = true
 		default:
 			return // closed
 		}
@@ -119,7 +130,8 @@ func (l *loop) event(s *space, m message) {
 	switch m.kind {
 	case unix.RTM_NEWLINK:
 		if state, ok := decodeLink(m.data); ok {
-			l.putLink(s, state)
+			l.serial++
+			l.putLink(s, state).seen = l.serial
 		}
 	case unix.RTM_DELLINK:
 		if index, ok := decodeLinkIndex(m.data); ok {
@@ -143,6 +155,9 @@ func (l *loop) event(s *space, m message) {
 
 // putLink takes what the kernel says of a link.
 func (l *loop) putLink(s *space, state linkState) *link {
+	if _, known := s.ids[state.peerNS]; !known {
+		s.asked = false // it may have got that id since it was asked
+	}
 	k := s.links[state.index]
 	if k == nil {
 		k = l.newLink(s, state)
@@ -155,7 +170,6 @@ func (l *loop) putLink(s *space, state linkState) *link {
 		return k
 	}
 	before := k.linkState
-	k.moved = true
 	l.leaveTunnels(k)
 	k.linkState = state
 	l.joinTunnels(k)
@@ -169,8 +183,9 @@ func (l *loop) putLink(s *space, state linkState) *link {
 	} else if slices.EqualFunc(before.fields, state.fields, sameField) {
 		l.wantDevice(k, devicePause) // something else changed: what the driver knows
 	}
-	if before.master != state.master || before.parent != state.parent || before.peerNS != state.peerNS {
+	if before.master != state.master || before.parent != state.parent || before.peerNS != state.peerNS || before.peerHere != state.peerHere {
 		l.touchEdges(k)
+		l.touchRefs(k.ref())
 	}
 	l.touchLink(k)
 	return k

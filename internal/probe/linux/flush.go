@@ -181,6 +181,9 @@ func (l *loop) describe(k *link) graph.Metadata {
 		fields = append(fields, graph.F("MasterName", graph.String(master.name)))
 	}
 	if k.peerNS >= 0 {
+		fields = append(fields, graph.F("LinkNetNsID", graph.Int(int64(k.peerNS))))
+	}
+	if k.elsewhere() {
 		if peer := l.peerSpace(k); peer != nil && peer.name() != "" {
 			fields = append(fields, graph.F("LinkNetNsName", graph.String(peer.name())))
 		}

@@ -20,6 +20,7 @@ type linkState struct {
 	master     int
 	parent     int // the peer of a veth; the link below a VLAN, a macvlan, a VXLAN
 	peerNS     int // id, in the link's namespace, of the one that parent is in; -1 the same
+	peerHere   int // what that one is called in the probe's namespace; -1 not known, or the same
 	vxlan      *tunnel
 	fields     []graph.Field
 	counters   counters
@@ -45,13 +46,16 @@ func decodeLink(b []byte) (linkState, bool) {
 	s := linkState{
 		index: attrs.Index, name: attrs.Name, flags: attrs.RawFlags,
 		state:  strings.ToUpper(attrs.OperState.String()),
-		master: attrs.MasterIndex, parent: attrs.ParentIndex, peerNS: attrs.NetNsID,
+		master: attrs.MasterIndex, parent: attrs.ParentIndex, peerNS: attrs.NetNsID, peerHere: -1,
 	}
 	s.kind, s.counters = kindAndCounters(b)
 	s.fields = commonFields(attrs, &s)
 	s.fields = append(s.fields, kindFields(link, &s)...)
 	return s, true
 }
+
+// elsewhere reports whether the parent or peer is in another namespace.
+func (s *linkState) elsewhere() bool { return s.peerNS >= 0 || s.peerHere >= 0 }
 
 // decodeLinkIndex reads the index out of RTM_DELLINK.
 func decodeLinkIndex(b []byte) (int, bool) {
@@ -139,9 +143,6 @@ func commonFields(attrs *netlink.LinkAttrs, s *linkState) []graph.Field {
 	number("ParentIndex", s.parent)
 	if s.kind == "veth" {
 		number("PeerIfIndex", s.parent)
-	}
-	if s.peerNS >= 0 {
-		add("LinkNetNsID", graph.Int(int64(s.peerNS)))
 	}
 	if len(attrs.AltNames) > 0 {
 		add("AltNames", graph.Strings(slices.Sorted(slices.Values(attrs.AltNames))...))

@@ -59,6 +59,7 @@ type loop struct {
 	samples    []graph.Event
 	samplers   *samplers
 	seed       maphash.Seed
+	serial     int64 // of events about links, and of readings
 
 	flushDue  bool
 	lastFlush time.Duration
@@ -267,9 +268,11 @@ func (l *loop) apply(s *space, r *reading) {
 	for _, n := range r.neighbours {
 		entries[n.index] = append(entries[n.index], n)
 	}
+	l.serial++
 	for _, state := range r.links {
 		seen[state.index] = struct{}{}
 		k := l.putLink(s, state)
+		k.seen = l.serial
 		if d, ok := r.devices[state.index]; ok || !r.whole {
 			k.device, k.asked = d, true
 			delete(s.wanted, state.index)

@@ -30,9 +30,9 @@ func (l *loop) measure(s *space) {
 	if s.own {
 		nsid = -1
 	}
+	serial := l.serial
 	known := make(map[int]uint64, len(s.links))
 	for index, k := range s.links {
-		k.moved = false
 		if k.hash != 0 {
 			known[index] = k.hash
 		}
@@ -40,14 +40,14 @@ func (l *loop) measure(s *space) {
 	l.visitors.do(func(v *visitor) {
 		all, err := readStats(v.conn, nsid, known, l.seed)
 		now := l.env.Now().UnixMilli()
-		l.post(func() { l.measured(s, all, err, now) })
+		l.post(func() { l.measured(s, all, err, serial, now) })
 	})
 }
 
 // measured takes the counters of a namespace. It is also the moment to say what was held
 // back, to find changes that the kernel did not announce, and to notice that a link was
 // missed.
-func (l *loop) measured(s *space, read stats, err error, now int64) {
+func (l *loop) measured(s *space, read stats, err error, serial, now int64) {
 	s.measuring = false
 	if s.gone || s.reading || err != nil {
 		return
@@ -74,7 +74,7 @@ func (l *loop) measured(s *space, read stats, err error, now int64) {
 		}
 	}
 	for _, state := range read.changed {
-		if k := s.links[state.index]; k != nil && !k.moved { // else an event may be newer
+		if k := s.links[state.index]; k != nil && k.seen <= serial { // else an event may be newer
 			l.putLink(s, state)
 		}
 	}

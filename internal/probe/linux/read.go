@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"time"
 
@@ -54,6 +55,7 @@ func readOutside(c *conn, nsid int) (*reading, error) {
 	start := time.Now()
 	r := &reading{}
 	err := r.readLinks(c, nsid)
+	c.localize(nsid, pointers(r.links)...)
 	r.took = time.Since(start)
 	return r, err
 }
@@ -77,6 +79,54 @@ func (r *reading) readLinks(c *conn, nsid int) error {
 			r.addresses = append(r.addresses, a)
 		}
 	})
+}
+
+// link reads one link, of the conn's namespace when nsid is negative.
+func (c *conn) link(nsid, index int) (linkState, error) {
+	info := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(info[4:], uint32(index))
+	r := newRequest(unix.RTM_GETLINK, 0, info)
+	if nsid >= 0 {
+		r.attribute(unix.IFLA_TARGET_NETNSID, nsid)
+	}
+	var state linkState
+	var ok bool
+	err := c.do(r, func(m message) { state, ok = decodeLink(m.data) })
+	if err == nil && !ok {
+		err = unix.ENODEV
+	}
+	if err == nil && nsid >= 0 {
+		c.localize(nsid, &state)
+	}
+	return state, err
+}
+
+// localize corrects what was read of a link from outside its namespace: there the kernel
+// says what the peer's namespace is called here, not what the link's own calls it.
+func (c *conn) localize(nsid int, states ...*linkState) {
+	var ids map[int]int
+	for _, s := range states {
+		if s.peerNS < 0 {
+			continue
+		}
+		if ids == nil {
+			ids, _ = c.idsIn(nsid)
+		}
+		s.peerHere, s.peerNS = s.peerNS, -1
+		for there, here := range ids {
+			if here == s.peerHere {
+				s.peerNS = there
+			}
+		}
+	}
+}
+
+func pointers(states []linkState) []*linkState {
+	all := make([]*linkState, len(states))
+	for i := range states {
+		all[i] = &states[i]
+	}
+	return all
 }
 
 // takeNeighbour takes what a dump of neighbours says. A dump that was interrupted and done
@@ -145,6 +195,9 @@ func readStats(c *conn, nsid int, known map[int]uint64, seed maphash.Seed) (stat
 			}
 		}
 	})
+	if nsid >= 0 {
+		c.localize(nsid, pointers(s.changed)...)
+	}
 	return s, err
 }
 

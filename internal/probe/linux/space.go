@@ -113,10 +113,11 @@ type link struct {
 	id    string
 	linkState
 
-	hash   uint64 // of the last measurement
-	moved  bool   // an event came since a measurement began
-	device device
-	asked  bool // device is known; before, the link is not shown
+	hash    uint64 // of the last measurement
+	seen    int64  // serial of the last event
+	checked int64  // serial at the last question to the kernel about its peer
+	device  device
+	asked   bool // device is known; before, the link is not shown
 
 	addresses  []address // sorted
 	neighbours map[neighbourKey]neighbour

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/internal/probe"
 	"github.com/weft-net/weft/internal/testenv"
@@ -264,4 +266,63 @@ func (w *world) quiet(ns *testenv.Namespace) {
 		}
 		return time.Since(since) > 3*listsPause
 	})
+}
+
+// peersAgree waits until each veth of the namespaces has exactly one edge to the other end,
+// which ip(8) names by index.
+func (w *world) peersAgree(spaces []*testenv.Namespace) {
+	w.t.Helper()
+	w.until("an edge between veths is missing or wrong", func() bool {
+		v := w.graph.View()
+		for _, ns := range spaces {
+			for _, n := range w.links(ns.Name) {
+				if text(n, "Type") != "veth" {
+					continue
+				}
+				peers := 0
+				both := func(e graph.Edge, other graph.Node) bool {
+					if kind, _ := e.Field("Type"); kind.Str() != "veth" {
+						return true
+					}
+					peers++
+					return text(other, "IfIndex") == text(n, "PeerIfIndex") && text(n, "IfIndex") == text(other, "PeerIfIndex")
+				}
+				for e, other := range v.Out(n) {
+					if !both(e, other) {
+						return false
+					}
+				}
+				for e, other := range v.In(n) {
+					if !both(e, other) {
+						return false
+					}
+				}
+				if peers != 1 {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// A registry collects the probe's counters.
+type registry struct{ *prometheus.Registry }
+
+func newRegistry() registry { return registry{prometheus.NewRegistry()} }
+
+func (r registry) value(t testing.TB, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
 }
