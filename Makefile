@@ -4,6 +4,9 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+# Go's own installer puts it here, which is not in everybody's PATH, and never in sudo's.
+export PATH := $(PATH):/usr/local/go/bin
+
 GO      ?= go
 PREFIX  ?= /usr/local
 BIN     := .cache/bin
