@@ -95,6 +95,7 @@ func (c *Conn) Feed(opts FeedOptions) (*Feed, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	opts.Stream.NoAck = c.opts.Server != nil
 	f := &Feed{
 		c: c, opts: opts, log: opts.Logger,
 		stop:    make(chan struct{}),
@@ -163,11 +164,13 @@ func (f *Feed) direct(m *nats.Msg) {
 	s := f.sender(key)
 	switch {
 	case fr.number <= s.last: // the stream was faster
+		f.acknowledge(key, m.Reply)
 	case !f.state.Stream:
 		f.take(key, s, fr, time.Time{}, 0)
 		f.acknowledge(key, m.Reply)
 	case fr.number <= s.streamed: // the stream brought it, but too early for it to count
 		f.take(key, s, fr, time.Time{}, 0)
+		f.acknowledge(key, m.Reply)
 	default:
 		f.hold(held{key: key, sender: s, frame: fr, reply: m.Reply, at: time.Now()})
 	}
@@ -239,7 +242,10 @@ func (f *Feed) pop() held {
 // release forgets what the stream brought.
 func (f *Feed) release() {
 	for len(f.held) > 0 && f.held[0].frame.number <= f.held[0].sender.last {
-		f.pop()
+		h := f.pop()
+		if f.opts.Stream.NoAck {
+			f.acknowledge(h.key, h.reply)
+		}
 	}
 }
 
@@ -253,8 +259,8 @@ func (f *Feed) sender(key senderKey) *sender {
 	return s
 }
 
-// acknowledge tells the sender of a frame that it arrived, as the stream would. The reply
-// subject must be the sender's own: it is free to name any.
+// acknowledge tells the sender of a frame that it arrived. The reply subject must be the
+// sender's own: it is free to name any.
 func (f *Feed) acknowledge(key senderKey, reply string) {
 	if reply == "" {
 		return

@@ -17,8 +17,8 @@ import (
 
 // PublisherOptions bound what a Publisher has in flight.
 type PublisherOptions struct {
-	// Acks asks for an acknowledgement of each frame, from the stream or, while it does
-	// not store, from an analyzer. Without them the caller has its own measure of what
+	// Acks asks for an acknowledgement of each frame, from an analyzer or from the stream
+	// of an existing NATS. Without them the caller has its own measure of what
 	// is in flight.
 	Acks        bool
 	WindowBytes int           // unacknowledged bytes before Publish waits, 4 MiB

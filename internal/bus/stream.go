@@ -16,6 +16,11 @@ type StreamOptions struct {
 	MaxBytes int64         // 1 GiB
 	MaxAge   time.Duration // 24 h
 	Replicas int           // in a cluster, 1
+	// NoAck keeps the stream from acknowledging by itself; the feed does it. A stream
+	// answers to whatever subject the sender names as its reply, with the rights of the
+	// server: by naming one of JetStream's own an agent could purge a stream. Set for
+	// an embedded server, which lives as long as its feed does.
+	NoAck bool
 }
 
 const jetStreamWait = 2 * time.Second
@@ -41,6 +46,7 @@ func (o *StreamOptions) config() *nats.StreamConfig {
 		MaxBytes:   positive(o.MaxBytes, 1<<30),
 		MaxAge:     positive(o.MaxAge, 24*time.Hour),
 		Replicas:   max(o.Replicas, 1),
+		NoAck:      o.NoAck,
 		Duplicates: time.Second, // the graph's own numbers tell duplicates
 	}
 }
@@ -59,7 +65,8 @@ func (o *StreamOptions) ensure(js nats.JetStreamContext) error {
 		return fmt.Errorf("stream %s: %w", want.Name, err)
 	}
 	have := info.Config
-	if have.MaxBytes == want.MaxBytes && have.MaxAge == want.MaxAge && have.Replicas == want.Replicas {
+	if have.MaxBytes == want.MaxBytes && have.MaxAge == want.MaxAge &&
+		have.Replicas == want.Replicas && have.NoAck == want.NoAck {
 		return nil
 	}
 	want.Storage = have.Storage // cannot be changed
