@@ -73,7 +73,7 @@ func (e Element) UpdatedAt() int64 {
 	if e.e == nil {
 		return 0
 	}
-	updated, _ := e.e.shown(e.v, e.hi)
+	updated, _ := e.e.shown(e.v, e.asOf())
 	return updated
 }
 
@@ -90,7 +90,7 @@ func (e Element) Revision() int64 {
 	if e.e == nil {
 		return 0
 	}
-	_, revision := e.e.shown(e.v, e.hi)
+	_, revision := e.e.shown(e.v, e.asOf())
 	return revision
 }
 
@@ -143,6 +143,9 @@ func (e Element) Metadata() Metadata {
 	return m
 }
 
+// asOf is the moment as of which samples count: that of the view, or the last one before the element ended.
+func (e Element) asOf() Moment { return min(e.hi, Moment(e.v.to.Load())-1) }
+
 // sampleNow is a series with its newest record, and the one before it if that is known.
 type sampleNow struct {
 	*series
@@ -156,9 +159,10 @@ func (e Element) samplesNow() iter.Seq[sampleNow] {
 		if list == nil {
 			return
 		}
+		hi := e.asOf()
 		for _, s := range *list {
 			for s != nil {
-				if rec, prior := s.at(e.hi); rec != nil {
+				if rec, prior := s.at(hi); rec != nil {
 					if !yield(sampleNow{s, rec, prior}) {
 						return
 					}
@@ -255,7 +259,7 @@ func (e Element) Samples(prefix string, from, to Moment) iter.Seq[Sample] {
 			return
 		}
 		if s := e.e.seriesOf(prefix); s != nil {
-			s.all(from, min(to, e.hi))(yield)
+			s.all(from, min(to, e.asOf()))(yield)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (e Element) appendFields(dst []byte) []byte {
 	dst = e.Metadata().AppendJSON(append(dst, `,"Metadata":`...))
 	dst = appendJSONString(append(dst, `,"Host":`...), e.Host())
 	dst = appendJSONString(append(dst, `,"Origin":`...), e.Origin())
-	updated, revision := e.e.shown(e.v, e.hi)
+	updated, revision := e.e.shown(e.v, e.asOf())
 	dst = strconv.AppendInt(append(dst, `,"CreatedAt":`...), e.CreatedAt(), 10)
 	dst = strconv.AppendInt(append(dst, `,"UpdatedAt":`...), updated, 10)
 	dst = append(dst, `,"DeletedAt":`...)

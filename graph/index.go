@@ -46,7 +46,8 @@ func indexable(v Value) bool {
 	return v.kind != KindObject && v.kind != KindAbsent && v.kind != KindRemoved
 }
 
-// eachHash calls f with the hash of the value, or of each item of a list.
+// eachHash calls f with the hash of the value, or of each item of a list, however deep: a path through a list gives a
+// list of what each item has, which can be lists again.
 func eachHash(seed maphash.Seed, v Value, f func(hash uint64)) {
 	if v.kind != KindList {
 		if indexable(v) {
@@ -58,9 +59,7 @@ func eachHash(seed maphash.Seed, v Value, f func(hash uint64)) {
 	for range count {
 		var item string
 		item, s = cutSized(s)
-		if it := unpack(item); indexable(it) && it.kind != KindList {
-			f(hashValue(seed, it))
-		}
+		eachHash(seed, unpack(item), f)
 	}
 }
 
@@ -80,7 +79,7 @@ func matches(have, want Value) bool {
 	for range count {
 		var item string
 		item, s = cutSized(s)
-		if unpack(item).Equal(want) {
+		if matches(unpack(item), want) {
 			return true
 		}
 	}

@@ -2,14 +2,41 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
-// parking holds edges whose parent or child has not come yet, oldest first.
+// parking holds edges whose parent or child has not come yet.
 type parking struct {
 	byID   map[parkedKey]*parkedEdge
-	byNode map[string][]*parkedEdge
-	queue  []*parkedEdge // in the order of their coming; gone ones are skipped
+	byNode map[string]*parkedList
+	queue  parkedList
+}
+
+// parkedList is a list of edges in the order of their coming, of which some are gone.
+type parkedList struct {
+	edges []*parkedEdge
+	gone  int
+}
+
+func (l *parkedList) add(x *parkedEdge) { l.edges = append(l.edges, x) }
+
+// oldest is the first that waits; there must be one.
+func (l *parkedList) oldest() *parkedEdge {
+	for l.edges[0].gone {
+		l.edges[0] = nil
+		l.edges = l.edges[1:]
+		l.gone--
+	}
+	return l.edges[0]
+}
+
+// dropped notes that one more is gone, and sweeps when half of them are.
+func (l *parkedList) dropped() {
+	if l.gone++; l.gone*2 > len(l.edges) {
+		l.edges = slices.DeleteFunc(l.edges, func(x *parkedEdge) bool { return x.gone })
+		l.gone = 0
+	}
 }
 
 type parkedKey struct {
@@ -39,7 +66,7 @@ func (t *txn) park(ev *Event, parent, child string) error {
 	p := &g.parked
 	if p.byID == nil {
 		p.byID = make(map[parkedKey]*parkedEdge)
-		p.byNode = make(map[string][]*parkedEdge)
+		p.byNode = make(map[string]*parkedList)
 	}
 	if len(p.byID) >= g.opts.OrphanMax {
 		g.counts.orphans++
@@ -51,51 +78,48 @@ func (t *txn) park(ev *Event, parent, child string) error {
 	x.parent, x.child = cloneString(parent), cloneString(child)
 	x.ev.Parent, x.ev.Child = x.parent, x.child
 	p.byID[parkedKey{x.origin, x.ev.ID}] = x
-	p.byNode[x.parent] = append(p.byNode[x.parent], x)
-	if x.child != x.parent {
-		p.byNode[x.child] = append(p.byNode[x.child], x)
+	for _, id := range x.ends() {
+		if p.byNode[id] == nil {
+			p.byNode[id] = &parkedList{}
+		}
+		p.byNode[id].add(x)
 	}
-	p.queue = append(p.queue, x)
+	p.queue.add(x)
 	t.res.Parked++
 	return nil
+}
+
+// ends are the nodes that the edge waits for or has.
+func (x *parkedEdge) ends() []string {
+	if x.parent == x.child {
+		return []string{x.parent}
+	}
+	return []string{x.parent, x.child}
 }
 
 func (p *parking) drop(x *parkedEdge) {
 	x.gone = true
 	delete(p.byID, parkedKey{x.origin, x.ev.ID})
-	for _, id := range []string{x.parent, x.child} {
+	for _, id := range x.ends() {
 		list := p.byNode[id]
-		for i, y := range list {
-			if y == x {
-				list[i] = list[len(list)-1]
-				list[len(list)-1] = nil
-				list = list[:len(list)-1]
-				break
-			}
-		}
-		if len(list) == 0 {
+		if list.dropped(); len(list.edges) == 0 {
 			delete(p.byNode, id)
-		} else {
-			p.byNode[id] = list
 		}
 	}
-	for len(p.queue) > 0 && p.queue[0].gone {
-		p.queue[0] = nil
-		p.queue = p.queue[1:]
-	}
-	if len(p.queue) == 0 {
-		p.queue = nil
-	}
+	p.queue.dropped()
 }
 
 // unpark creates the edges that waited for a node, and for no other.
 func (t *txn) unpark(id string) {
 	p := &t.g.parked
 	list := p.byNode[id]
-	if len(list) == 0 {
+	if list == nil {
 		return
 	}
-	for _, x := range append([]*parkedEdge(nil), list...) {
+	for _, x := range slices.Clone(list.edges) {
+		if x.gone {
+			continue
+		}
 		parent, child := t.g.find(x.parent, false), t.g.find(x.child, false)
 		if parent == nil || child == nil {
 			continue
@@ -119,7 +143,7 @@ func (t *txn) dropParked(id string, o *origin) {
 // dropParkedOf forgets the waiting edges of an origin that says its whole state anew.
 func (t *txn) dropParkedOf(o *origin) {
 	p := &t.g.parked
-	for _, x := range append([]*parkedEdge(nil), p.queue...) {
+	for _, x := range slices.Clone(p.queue.edges) {
 		if !x.gone && x.origin == o {
 			p.drop(x)
 		}
@@ -139,12 +163,12 @@ func (t *txn) patchParked(ev *Event) bool {
 // expireParked gives up the edges that waited too long.
 func (t *txn) expireParked() {
 	p := &t.g.parked
-	if len(p.queue) == 0 {
+	if len(p.byID) == 0 {
 		return
 	}
 	now := t.g.opts.Now()
-	for len(p.queue) > 0 {
-		x := p.queue[0]
+	for len(p.byID) > 0 {
+		x := p.queue.oldest()
 		waited := now.Sub(x.since)
 		if waited < 0 {
 			x.since, waited = now, 0 // the clock went back

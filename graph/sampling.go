@@ -28,15 +28,14 @@ func (t *txn) sample(ev *Event) error {
 		s = t.newSeries(e, s, c)
 	}
 	head := e.head.Load()
-	_, revision := e.shown(head, t.m)
-	if e.touch == 0 {
+	updated, revision := e.shown(head, t.m)
+	if e.touch == 0 { // else the commit has counted as a change of the element already
 		revision++
+		if updated = ev.UpdatedAt; updated == 0 {
+			updated = t.ms
+		}
 	}
 	t.touch(e, head).sample = true
-	updated := ev.UpdatedAt
-	if updated == 0 {
-		updated = t.ms
-	}
 	g.counts.lost += uint64(s.add(t.m, updated, revision, c, g.opts.SamplesKept))
 	if fresh {
 		t.linkSeries(e, s)
