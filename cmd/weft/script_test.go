@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The scripts in testdata/script run the program as people do: each command is the
+// test binary under the name weft or skydive-ws-client, in a process of its own.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"weft":       func() { os.Exit(mainExit()) },
+		wsClientName: func() { os.Exit(mainExit()) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("WEFT_DATA_DIR", "memory")
+			env.Setenv("WEFT_HOST", "testhost")
+			return nil
+		},
+		Cmds: scriptCommands(),
+	})
+}
+
+// runWeft runs the program within the test's process.
+func runWeft(ctx context.Context, sh *shell, args ...string) int {
+	return sh.run(ctx, append([]string{"weft"}, args...))
+}
