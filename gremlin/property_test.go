@@ -213,3 +213,33 @@ func TestFilterKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestNestedListsIndexed: an index that was built because a key was asked for often answers as the scan before it,
+// also when the values are lists within lists.
+func TestNestedListsIndexed(t *testing.T) {
+	g := graph.New(graph.Options{Index: []string{"Peers.Tags"}})
+	peers, err := graph.ValueOf([]any{
+		map[string]any{"Tags": []any{"x", "y"}}, map[string]any{"Tags": []any{"z"}}, map[string]any{"Tags": "w"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Apply(&graph.Batch{Origin: "test", Events: []graph.Event{
+		{Op: graph.PutNode, ID: "a", Metadata: graph.NewMetadata(graph.F("Peers", peers))},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	e := gremlin.New(g, gremlin.Options{})
+	for _, tag := range []string{"x", "y", "z", "w"} {
+		for _, text := range []string{"G.V().Has('Peers.Tags', '%s')", "G.V().Limit(9).Has('Peers.Tags', '%s')"} {
+			text = fmt.Sprintf(text, tag)
+			r, err := e.Exec(context.Background(), mustParse(t, text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Len() != 1 {
+				t.Errorf("%s: %d rows, plan %+v", text, r.Len(), r.Explain().Steps[1])
+			}
+		}
+	}
+}
