@@ -105,8 +105,12 @@ func TestSendersWaitForRoom(t *testing.T) {
 	p := newPipe()
 	p.hold = make(chan struct{})
 	b := newSendBuffer(p)
-	_, _ = b.Write(make([]byte, highWater)) // may be taken by the writer, which is held
-	_, _ = b.Write(make([]byte, highWater))
+	_, _ = b.Write(make([]byte, 1000))
+	waitFor(t, "the writer is held", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.pending) == 0
+	})
 	_, _ = b.Write(make([]byte, highWater))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("tired")

@@ -145,6 +145,7 @@ func TestReconnectWithoutSyncIsReported(t *testing.T) {
 	expect(t, s, skydive.MsgNodeAdded, "n1")
 	f.cut()
 	expect(t, s, client.EventLost, "")
+	<-f.joined
 	f.tell(skydive.MsgNodeAdded, node("n2", 1))
 	expect(t, s, skydive.MsgNodeAdded, "n2")
 }
