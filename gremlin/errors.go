@@ -43,6 +43,15 @@ func (e *EvalError) Error() string {
 // Unwrap gives the cause, such as a [*graph.WindowError] or [context.DeadlineExceeded].
 func (e *EvalError) Unwrap() error { return e.Err }
 
+// NotFoundError says that a query names an element that does not exist. It is the cause of an [EvalError].
+type NotFoundError struct {
+	What string // "Node" or "Edge"
+	ID   string
+}
+
+// Error implements error, with Skydive's text.
+func (e *NotFoundError) Error() string { return e.What + " '" + e.ID + "' does not exist" }
+
 // LimitError says that a query asked for more than Options allow. It is the cause of an [EvalError].
 type LimitError struct {
 	What  string // what there was too much of

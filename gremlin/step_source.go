@@ -1,7 +1,6 @@
 package gremlin
 
 import (
-	"fmt"
 	"iter"
 	"strings"
 
@@ -21,7 +20,7 @@ func runV(x *exec, i int, s *planStep, in stream) stream {
 		stat.index, stat.estimate = "id", 1
 		n, ok := g.Node(s.id)
 		if !ok {
-			x.fail(i, fmt.Errorf("Node '%s' does not exist", s.id)) //nolint:staticcheck // Skydive's text
+			x.fail(i, &NotFoundError{What: "Node", ID: s.id})
 		}
 		out.nodes = func(yield func(graph.Node) bool) {
 			stat.in++
@@ -29,11 +28,11 @@ func runV(x *exec, i int, s *planStep, in stream) stream {
 		}
 		return out
 	}
-	rows := search(x, i, s.cond, finder[graph.Node]{
+	rows, cond := search(x, i, s.cond, finder[graph.Node]{
 		all: g.Nodes, size: g.NodeCount, byID: g.Node, lookup: g.Lookup,
 		id: func(n graph.Node) string { return n.ID() },
 	})
-	out.nodes = filtered(x, rows, s.cond, nodeElement)
+	out.nodes = filtered(x, rows, cond, nodeElement)
 	return out
 }
 
@@ -50,7 +49,7 @@ func runE(x *exec, i int, s *planStep, in stream) stream {
 		stat.index, stat.estimate = "id", 1
 		e, ok := g.Edge(s.id)
 		if !ok {
-			x.fail(i, fmt.Errorf("Edge '%s' does not exist", s.id)) //nolint:staticcheck // Skydive's text
+			x.fail(i, &NotFoundError{What: "Edge", ID: s.id})
 		}
 		out.edges = func(yield func(graph.Edge) bool) {
 			stat.in++
@@ -58,11 +57,11 @@ func runE(x *exec, i int, s *planStep, in stream) stream {
 		}
 		return out
 	}
-	rows := search(x, i, s.cond, finder[graph.Edge]{
+	rows, cond := search(x, i, s.cond, finder[graph.Edge]{
 		all: g.Edges, size: g.EdgeCount, byID: g.Edge, lookup: g.LookupEdges,
 		id: func(e graph.Edge) string { return e.ID() },
 	})
-	out.edges = filtered(x, rows, s.cond, edgeElement)
+	out.edges = filtered(x, rows, cond, edgeElement)
 	return out
 }
 
@@ -102,9 +101,12 @@ type found[T any] struct {
 	how      string
 }
 
-// search chooses the cheapest way to the elements that can fulfil a condition.
-func search[T any](x *exec, i int, cond *condition, f finder[T]) iter.Seq[T] {
+// search chooses the cheapest way to the elements that can fulfil a condition, and tells what is left to test.
+func search[T any](x *exec, i int, cond *condition, f finder[T]) (rows iter.Seq[T], rest *condition) {
 	best, ok := find(cond, f)
+	if ok && cond.pred != nil {
+		cond = nil // an index gives what it is asked for, and nothing else
+	}
 	if !ok {
 		best = found[T]{rows: f.all(), estimate: f.size(), how: "scan"}
 	}
@@ -117,7 +119,7 @@ func search[T any](x *exec, i int, cond *condition, f finder[T]) iter.Seq[T] {
 				return
 			}
 		}
-	}
+	}, cond
 }
 
 // find looks for an index that serves a condition: for a test of one key the index of that key, for a conjunction
