@@ -58,6 +58,12 @@ func BenchmarkQuery(b *testing.B) {
 	} {
 		b.Run(text, func(b *testing.B) {
 			b.ReportAllocs()
+			answer, err := e.Exec(context.Background(), mustParse(b, text))
+			if err != nil {
+				b.Fatal(err)
+			}
+			size, _ := answer.AppendJSON(nil)
+			b.SetBytes(int64(len(size)))
 			for b.Loop() {
 				q, err := gremlin.Parse(text)
 				if err != nil {

@@ -48,22 +48,19 @@ func New(g *graph.Graph, opts Options) *Engine {
 // Exec executes a query on the graph as it is now, unless the query says At. It returns when the whole result is
 // known; the error is an [*EvalError]. Writing the result out is the caller's affair and costs no deadline.
 func (e *Engine) Exec(ctx context.Context, q *Query) (*Result, error) {
-	return e.exec(ctx, q, e.graph.View(), true)
+	return e.ExecOn(ctx, q, e.graph.View())
 }
 
-// ExecOn executes a query on a view. A query that says At leaves the view for the graph of the Engine at that time.
+// ExecOn executes a query on a view, as if it were the graph of now: flows are the live ones. A query that says At
+// leaves the view for the graph of the Engine at that time.
 func (e *Engine) ExecOn(ctx context.Context, q *Query, v *graph.View) (*Result, error) {
-	return e.exec(ctx, q, v, true)
-}
-
-func (e *Engine) exec(ctx context.Context, q *Query, v *graph.View, live bool) (*Result, error) {
 	x := &exec{
 		ctx: ctx, done: ctx.Done(), engine: e, steps: q.plan, stats: make([]stepStat, len(q.plan)),
 		now: e.opts.Now(), start: time.Now(), deadline: max(e.opts.Deadline, 0), max: max(e.opts.MaxResults, 0),
 		marks: map[string][]graph.Node{}, views: []*graph.View{v},
 	}
 	moment := v.Moment()
-	s := stream{kind: kindGraph, scope: &scope{source: v, view: v, live: live, from: moment, to: moment}}
+	s := stream{kind: kindGraph, scope: &scope{source: v, view: v, live: true, from: moment, to: moment}}
 	for i := range q.plan {
 		x.run(i)
 		if x.err != nil {
