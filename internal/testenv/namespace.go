@@ -194,13 +194,20 @@ func removeName(path string) error {
 	return nil
 }
 
-// onThread calls f on a thread of its own, which ends with it: whatever f did to the
-// thread concerns nobody else.
+// onThread calls f on a thread of its own, which comes back to its network namespace and
+// ends with it. Ending would not be enough: the runtime keeps the process's first thread,
+// and so the namespace that this thread is in.
 func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread dies with the goroutine
-		done <- f()
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			done <- err
+			return
+		}
+		err = f()
+		done <- errors.Join(err, unix.Setns(home, unix.CLONE_NEWNET), unix.Close(home))
 	}()
 	return <-done
 }

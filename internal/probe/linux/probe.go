@@ -66,13 +66,16 @@ func (p *Probe) Run(ctx context.Context, sink probe.Sink) error {
 	l.own.own, l.own.tid = true, ""
 	l.host = readHost(p.env.Host, "/")
 
+	if l.all = canEnter(); l.all {
+		l.all = l.identifyOwn() == nil
+	}
 	e, err := listen(eventGroups(), l.limits.ReceiveBuffer)
 	if err != nil {
 		return err
 	}
 	closers = append(closers, e.close)
 	l.spaces[l.own.inode] = l.own
-	l.all = e.all && canEnter()
+	l.all = l.all && e.all
 	if !l.all {
 		l.log.Warn("only the own network namespace is shown: run as root, or with CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_BROADCAST and CAP_SYS_PTRACE, to see those of containers too")
 	}
@@ -94,7 +97,6 @@ func (p *Probe) Run(ctx context.Context, sink probe.Sink) error {
 			scanEvery = scanPauseDeaf
 			l.log.Info("namespaces of processes are looked for every two seconds: the kernel does not tell", "error", err)
 		}
-		l.identifyOwn()
 		for _, dir := range l.limits.NamespaceDirs {
 			l.listNames(dir, true)
 		}
@@ -121,23 +123,20 @@ func canEnter() bool {
 }
 
 // identifyOwn gives the probe's own namespace an id in itself, so that others can say that
-// they mean it.
-func (l *loop) identifyOwn() {
-	want := l.nextID
+// they mean it. It is done before events are heard: from then on the kernel marks the own
+// ones with it.
+func (l *loop) identifyOwn() error {
+	v, err := newVisitor()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	id, err := v.conn.giveID(v.home, l.nextID)
 	l.nextID++
-	l.visitors.do(func(v *visitor) {
-		id, err := v.conn.giveID(v.home, want)
-		l.post(func() {
-			if err != nil || id < 0 {
-				return
-			}
-			l.own.nsid, l.byID[id] = id, l.own
-			for k := range l.lost {
-				l.forgetIDs(k.space)
-				l.touchEdges(k)
-			}
-		})
-	})
+	if err == nil && id >= 0 {
+		l.own.nsid, l.byID[id] = id, l.own
+	}
+	return err
 }
 
 func (l *loop) scanEvery(pause time.Duration) {
