@@ -167,10 +167,8 @@ func collect[T any](x *exec, seq iter.Seq[T]) []T {
 func (x *exec) drain(s stream) {
 	switch s.kind {
 	case kindNodes:
-		for range s.nodes {
-		}
+		count(s.nodes)
 	case kindEdges:
-		for range s.edges {
-		}
+		count(s.edges)
 	}
 }

@@ -1,7 +1,6 @@
 package gremlin
 
 import (
-	"fmt"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -269,16 +268,4 @@ func parseNetwork(s string) (netip.Prefix, bool) {
 	}
 	addr = addr.Unmap()
 	return netip.PrefixFrom(addr.WithZone(""), addr.BitLen()), true
-}
-
-// String writes the predicate as it stands in a query.
-func (p *predicate) String() string {
-	if p.name == "EQ" && len(p.args) == 1 {
-		return literal(p.args[0])
-	}
-	parts := make([]string, len(p.args))
-	for i, v := range p.args {
-		parts[i] = literal(v)
-	}
-	return fmt.Sprintf("%s(%s)", p.name, strings.Join(parts, ", "))
 }

@@ -136,15 +136,15 @@ func elementKey[T any](keys []string, element func(T) graph.Element) func(T, []b
 }
 
 // fieldsKey appends the values of keys; false when there is none.
-func fieldsKey(keys []string, field func(string) (graph.Value, bool), b []byte) (_ []byte, any bool) {
+func fieldsKey(keys []string, field func(string) (graph.Value, bool), b []byte) (_ []byte, found bool) {
 	for n, key := range keys {
 		if v, ok := field(key); ok {
-			any = true
+			found = true
 			b = append(b, byte(n), byte(n>>8))
 			b = v.AppendJSON(b)
 		}
 	}
-	return b, any
+	return b, found
 }
 
 // dedup drops rows whose key came before.

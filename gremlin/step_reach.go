@@ -150,8 +150,7 @@ func runAs(x *exec, _ int, s *planStep, in stream) stream {
 func runSelect(x *exec, _ int, s *planStep, in stream) stream {
 	out := in
 	out.nodes = func(yield func(graph.Node) bool) {
-		for range in.nodes {
-		}
+		count(in.nodes)
 		for _, name := range s.keys {
 			for _, n := range x.marks[name] {
 				if !x.tick() || !yield(n) {
