@@ -58,7 +58,7 @@ func show(v *graph.View, id string) string {
 	return string(n.Metadata().AppendJSON(nil))
 }
 
-func want[T any](t testing.TB, what string, got, want T) {
+func want(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
 		t.Errorf("%s: got %s, want %s", what, g, w)

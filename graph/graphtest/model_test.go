@@ -33,8 +33,8 @@ func TestGraphAgainstModel(t *testing.T) {
 	for name, opts := range options() {
 		t.Run(name, func(t *testing.T) {
 			end := time.Now().Add(*soak)
-			for round := uint64(0); round < 20 || time.Now().Before(end); round++ {
-				run(t, first+round, 200, 0, opts)
+			for round := uint64(0); round < 6 || time.Now().Before(end); round++ {
+				run(t, first+round, 150, 0, opts)
 			}
 		})
 	}
@@ -48,8 +48,8 @@ func TestGraphAgainstModelWithReaders(t *testing.T) {
 	for name, opts := range options() {
 		t.Run(name, func(t *testing.T) {
 			end := time.Now().Add(*soak)
-			for round := uint64(0); round < 3 || time.Now().Before(end); round++ {
-				run(t, first+round, 300, 3, opts)
+			for round := uint64(0); round < 2 || time.Now().Before(end); round++ {
+				run(t, first+round, 150, 3, opts)
 			}
 		})
 	}
