@@ -7,14 +7,15 @@ import (
 )
 
 func TestPartialUpdateIsAppliedToACopy(t *testing.T) {
-	before := Metadata{"Name": "eth0", "Metric": map[string]any{"RxBytes": int64(1), "Start": int64(0)}, "a.b": int64(1), "Down": true}
-	keep := Metadata{"Name": "eth0", "Metric": map[string]any{"RxBytes": int64(1), "Start": int64(0)}, "a.b": int64(1), "Down": true}
+	before := Metadata{"Name": "eth0", "Metric": map[string]any{"RxBytes": int64(1), "Start": int64(0)}, "Old": map[string]any{"A": int64(1), "B": int64(2)}, "a.b": int64(1), "Down": true}
+	keep := Metadata{"Name": "eth0", "Metric": map[string]any{"RxBytes": int64(1), "Start": int64(0)}, "Old": map[string]any{"A": int64(1), "B": int64(2)}, "a.b": int64(1), "Down": true}
 	u := &PartialUpdate{ID: "n1", Ops: []PartialOp{
 		{Type: OpAdd, Key: "Metric.RxBytes", Value: int64(1200)},
 		{Type: OpAdd, Key: "Ovs.Stats.Rx", Value: int64(7)},
 		{Type: OpAdd, Key: "a.b", Value: int64(2)},
 		{Type: OpAdd, Key: "Name.First", Value: "x"},
 		{Type: OpDel, Key: "Metric.Start"},
+		{Type: OpDel, Key: "Old.A"},
 		{Type: OpDel, Key: "Down"},
 		{Type: OpDel, Key: "Not.There"},
 	}}
@@ -23,7 +24,7 @@ func TestPartialUpdateIsAppliedToACopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Metadata{
-		"Name": map[string]any{"First": "x"}, "Metric": map[string]any{"RxBytes": int64(1200)}, "a.b": int64(2),
+		"Name": map[string]any{"First": "x"}, "Metric": map[string]any{"RxBytes": int64(1200)}, "Old": map[string]any{"B": int64(2)}, "a.b": int64(2),
 		"Ovs": map[string]any{"Stats": map[string]any{"Rx": int64(7)}},
 	}
 	if !reflect.DeepEqual(after, want) {
