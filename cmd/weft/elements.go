@@ -40,7 +40,7 @@ func readElements(r io.Reader, yield func(element) error, bad func(*badElement) 
 	f := elementReader{dec: jsontext.NewDecoder(r, jsontext.AllowInvalidUTF8(false)), yield: yield, bad: bad}
 	for f.value = 1; ; f.value++ {
 		switch err := f.any(); {
-		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, io.EOF): // between two values; inside of one it is io.ErrUnexpectedEOF
 			return nil
 		case err != nil:
 			var syntax *jsontext.SyntacticError
@@ -75,7 +75,7 @@ func (f *elementReader) any() error {
 		}
 		for f.dec.PeekKind() != ']' {
 			if err := f.any(); err != nil {
-				return unexpectedEnd(err)
+				return err
 			}
 		}
 		_, err := f.dec.ReadToken()
@@ -93,14 +93,6 @@ func (f *elementReader) any() error {
 	return f.bad(&badElement{At: f.place(), Reason: fmt.Errorf("an element expected, got %s", cut(string(value), 40))})
 }
 
-// unexpectedEnd keeps an end inside of a value from being taken for the end of the file.
-func unexpectedEnd(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // object reads a graph, an element or a message. Which one shows only in its keys,
 // so members are kept until one tells; those of a graph are streamed.
 func (f *elementReader) object() error {
@@ -116,24 +108,24 @@ func (f *elementReader) object() error {
 	for f.dec.PeekKind() != '}' {
 		name, err := f.dec.ReadToken()
 		if err != nil {
-			return unexpectedEnd(err)
+			return err
 		}
 		key := name.String()
 		switch {
 		case key == "Nodes" || key == "Edges":
 			graph = true
 			if err := f.any(); err != nil {
-				return unexpectedEnd(err)
+				return err
 			}
 		case key == "Obj" && f.dec.PeekKind() == '{': // a message
 			graph = true
 			if err := f.object(); err != nil {
-				return unexpectedEnd(err)
+				return err
 			}
 		default:
 			value, err := f.dec.ReadValue()
 			if err != nil {
-				return unexpectedEnd(err)
+				return err
 			}
 			if len(text) > 1 {
 				text = append(text, ',')

@@ -55,6 +55,16 @@ x               nnnnnnnnnnnnnn…  y
 	}
 }
 
+// A terminal that is too narrow for anything wraps: a table of single letters helps
+// nobody.
+func TestTableKeepsAMinimum(t *testing.T) {
+	tab := newTable("ID", "Name")
+	tab.add("0123456789", "0123456789")
+	if diff := cmp.Diff("ID        Name\n0123456…  0123456…\n", render(t, tab, screen{terminal: true, width: 5})); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestColoursAreForTerminalsThatWantThem(t *testing.T) {
 	tab := newTable("Name", "State")
 	tab.add("v0", "UP")

@@ -50,9 +50,6 @@ func flowYAML(v any) (string, error) {
 	n.Style = yaml.FlowStyle
 	if n.Kind == yaml.ScalarNode {
 		n.Style = 0
-		if n.Value == "" {
-			n.Style = yaml.DoubleQuotedStyle
-		}
 	}
 	data, err := yaml.Marshal(&n)
 	return strings.TrimSpace(string(data)), err
