@@ -69,14 +69,6 @@ func (c *condition) and(d *condition) *condition {
 	return all
 }
 
-// or joins conditions.
-func or(kids ...*condition) *condition {
-	if len(kids) == 1 {
-		return kids[0]
-	}
-	return &condition{any: true, kids: kids}
-}
-
 // pairs turns the arguments of Has and its like into a condition: key and value alternate, or one key stands alone
 // and must exist.
 func pairs(step string, args []arg, either bool) (*condition, error) {

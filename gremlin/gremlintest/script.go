@@ -162,10 +162,10 @@ func parseValue(text string) (graph.Value, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil || d.More() {
-		return graph.String(text), nil
+	if err := d.Decode(&v); err == nil && !d.More() {
+		return toValue(v)
 	}
-	return toValue(v)
+	return graph.String(text), nil
 }
 
 // toValue turns decoded JSON into a value, with whole numbers kept exact.
