@@ -31,8 +31,10 @@ func both(g source) around {
 }
 
 // runOut goes to children, runIn to parents, runBoth to either. A node is reached once for each edge.
-func runOut(x *exec, _ int, s *planStep, in stream) stream  { return toNodes(x, s, in, in.scope.Out) }
-func runIn(x *exec, _ int, s *planStep, in stream) stream   { return toNodes(x, s, in, in.scope.In) }
+func runOut(x *exec, _ int, s *planStep, in stream) stream { return toNodes(x, s, in, in.scope.Out) }
+
+func runIn(x *exec, _ int, s *planStep, in stream) stream { return toNodes(x, s, in, in.scope.In) }
+
 func runBoth(x *exec, _ int, s *planStep, in stream) stream { return toNodes(x, s, in, both(in.scope)) }
 
 func toNodes(x *exec, s *planStep, in stream, step around) stream {
@@ -51,7 +53,9 @@ func toNodes(x *exec, s *planStep, in stream, step around) stream {
 }
 
 func runOutE(x *exec, _ int, s *planStep, in stream) stream { return toEdges(x, s, in, in.scope.Out) }
-func runInE(x *exec, _ int, s *planStep, in stream) stream  { return toEdges(x, s, in, in.scope.In) }
+
+func runInE(x *exec, _ int, s *planStep, in stream) stream { return toEdges(x, s, in, in.scope.In) }
+
 func runBothE(x *exec, _ int, s *planStep, in stream) stream {
 	return toEdges(x, s, in, both(in.scope))
 }

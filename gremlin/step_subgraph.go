@@ -131,6 +131,7 @@ func (g *subgraph) Child(e graph.Edge) (graph.Node, bool)  { return g.Node(e.Chi
 func (g *subgraph) Out(n graph.Node) iter.Seq2[graph.Edge, graph.Node] {
 	return g.within(g.under.Out(n))
 }
+
 func (g *subgraph) In(n graph.Node) iter.Seq2[graph.Edge, graph.Node] { return g.within(g.under.In(n)) }
 
 // within passes the edges that belong to the subgraph.
