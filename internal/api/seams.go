@@ -18,8 +18,12 @@ import (
 // when they are visible.
 type Committer interface {
 	// Origin opens a numbered writer for the origin of that name. Two writers of one
-	// name must not be open at once.
+	// name are not used at once.
 	Origin(name string, opts OriginOptions) OriginWriter
+	// OriginName is the name under which what such a writer says stands in the graph, in
+	// Element.Owner, Layer.Origin and Commit.Origin. It may tell more than the name does,
+	// such as which of several analyzers the writer is in.
+	OriginName(name string) string
 }
 
 // OriginOptions are what a writer says of its origin when it opens.

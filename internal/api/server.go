@@ -3,25 +3,146 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"sync"
+	"time"
+
+	"github.com/weft-net/weft/graph"
+	"github.com/weft-net/weft/internal/auth"
+	"github.com/weft-net/weft/skydive"
 )
 
 // Server is the HTTP and WebSocket server's logic, without the listener.
 type Server struct {
-	deps Deps
+	deps    Deps
+	limits  Limits
+	log     *slog.Logger
+	auth    *auth.Auth
+	guard   *auth.Guard
+	metrics *metrics
+	spare   *spare
+	handler http.Handler
+	paths   []string // of the routes
+
+	description []byte // OpenAPI
+	resources   map[string]resource
+	created     *sharedWriter // what REST clients created
+	patched     *sharedWriter // what REST clients changed of others' elements
+
+	restored chan struct{} // closed when the stored elements are in the graph
+
+	sockets *sockets
+	hub     *hub
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	once    sync.Once
 }
 
-// New checks the dependencies and starts what feeds the subscribers.
+// New checks the dependencies and starts what feeds the subscribers and what keeps the
+// graph in step with the store. Call Close when done.
 func New(deps Deps) (*Server, error) {
-	switch {
-	case deps.Graph == nil, deps.Engine == nil, deps.Committer == nil, deps.Store == nil:
+	if deps.Graph == nil || deps.Engine == nil || deps.Committer == nil || deps.Store == nil {
 		return nil, errors.New("api server: Graph, Engine, Committer and Store are required")
 	}
-	return &Server{deps: deps}, nil
+	if deps.Logger == nil {
+		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Clock == nil {
+		deps.Clock = time.Now
+	}
+	if deps.Service == "" {
+		deps.Service = skydive.ServiceAnalyzer
+	}
+	if deps.Auth == nil {
+		open, err := auth.New(auth.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("api server: %w", err)
+		}
+		deps.Auth = open
+	}
+	counters, err := newMetrics(deps.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("api server: metrics: %w", err)
+	}
+	s := &Server{
+		deps: deps, limits: deps.Limits.withDefaults(), log: deps.Logger, auth: deps.Auth,
+		guard:   auth.NewGuard(deps.Listen, append([]string{deps.Host}, deps.Hosts...), deps.Origins),
+		metrics: counters, spare: new(spare), resources: make(map[string]resource),
+		restored: make(chan struct{}),
+	}
+	s.sockets = &sockets{limit: s.limits.MaxWebSockets, open: make(map[[2]string]*socket), gauge: func(endpoint string, delta float64) {
+		counters.sockets.WithLabelValues(endpoint).Add(delta)
+	}}
+	s.created = openShared(deps.Committer, "api."+deps.Host, OriginOptions{})
+	s.patched = openShared(deps.Committer, "user", OriginOptions{Persist: true})
+	for _, kind := range resourceKinds() {
+		s.resources[kind.kind] = kind.open(s, kind)
+	}
+	table := routes()
+	if s.description, err = describe(table, deps.Version); err != nil {
+		return nil, fmt.Errorf("api server: description: %w", err)
+	}
+	s.handler = s.buildHandler(table)
+	s.hub = newHub(s)
+	s.start()
+	return s, nil
 }
 
-// Handler returns the root handler.
-func (s *Server) Handler() http.Handler { return http.NotFoundHandler() }
+// start runs what lives as long as the server.
+func (s *Server) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	s.running.Go(func() { s.hub.run(ctx) })
+	s.running.Go(func() { s.keepStored(ctx) })
+}
 
-// Close ends the server's goroutines and its WebSocket connections.
-func (s *Server) Close(ctx context.Context) error { return nil }
+// keepStored restores what the store holds, as soon as the committer takes it, and then
+// follows the store.
+func (s *Server) keepStored(ctx context.Context) {
+	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 10*time.Second) {
+		err := s.restore(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() == nil {
+			s.log.Warn("stored nodes and edges are not restored yet", "retry", delay, "error", err)
+		}
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return
+		}
+	}
+	close(s.restored)
+	var watches sync.WaitGroup
+	for kind, remove := range map[string]graph.Op{KindNode: graph.DeleteNode, KindEdge: graph.DeleteEdge} {
+		watches.Go(func() {
+			if err := s.expire(ctx, kind, remove); err != nil && ctx.Err() == nil {
+				s.log.Error("resources with a time to live stay in the graph", "error", err)
+			}
+		})
+	}
+	watches.Wait()
+}
+
+// now is the time as the program sees it.
+func (s *Server) now() time.Time { return s.deps.Clock() }
+
+// Handler returns the root handler.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Close ends the WebSocket connections, each with a reason, and the server's
+// goroutines. Requests under way are the HTTP server's to wait for.
+func (s *Server) Close(ctx context.Context) error {
+	var err error
+	s.once.Do(func() {
+		err = s.sockets.close(ctx)
+		s.stop()
+		s.running.Wait()
+		s.created.close()
+		s.patched.close()
+	})
+	return err
+}

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+)
+
+// frame is one encoded message, shared by all that it goes to and never changed.
+type frame []byte
+
+// outgoing is an entry of a queue: frames, or a message that is written as it is made.
+type outgoing struct {
+	frames []frame
+	size   int64
+	stream func(w io.Writer) error
+}
+
+// errFull says that a queue is at its bound.
+var errFull = errors.New("queue full")
+
+// queue is what waits to be written to one client, bounded in bytes. Any goroutine may
+// push; one takes.
+type queue struct {
+	limit int64
+
+	mu     sync.Mutex
+	list   []outgoing
+	size   int64
+	closed bool
+	wake   chan struct{} // holds a token when there is something to take
+}
+
+func newQueue(limit int64) *queue { return &queue{limit: limit, wake: make(chan struct{}, 1)} }
+
+// push appends, or returns errFull and leaves the queue as it is. One entry always fits
+// into an empty queue. Streams are made when their turn comes, and count nothing.
+func (q *queue) push(entry outgoing) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil
+	}
+	if q.size > 0 && q.size+entry.size > q.limit {
+		return errFull
+	}
+	q.list = append(q.list, entry)
+	q.size += entry.size
+	q.signal()
+	return nil
+}
+
+// replace drops what waits and puts one entry in its place.
+func (q *queue) replace(entry outgoing) (dropped int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, old := range q.list {
+		dropped += len(old.frames)
+	}
+	clear(q.list)
+	q.list = append(q.list[:0], entry)
+	q.size = entry.size
+	q.signal()
+	return dropped
+}
+
+// take waits for entries and returns all there are.
+func (q *queue) take(ctx context.Context, into []outgoing) ([]outgoing, error) {
+	for {
+		q.mu.Lock()
+		if len(q.list) > 0 {
+			into = append(into[:0], q.list...)
+			clear(q.list)
+			q.list, q.size = q.list[:0], 0
+			q.mu.Unlock()
+			return into, nil
+		}
+		closed := q.closed
+		q.mu.Unlock()
+		if closed {
+			return nil, io.EOF
+		}
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// close lets take return what is there, then io.EOF.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.signal()
+	q.mu.Unlock()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,75 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/weft-net/weft/internal/auth"
+)
+
+// route is one line of the table that the router, the access rules, the OpenAPI
+// description and the metrics are made of.
+type route struct {
+	method  string
+	path    string // as http.ServeMux takes it
+	object  string // of the access rules; "" = any user, logged in or not when public
+	action  string
+	public  bool // no login needed
+	plain   bool // outside of the guard against foreign pages: nothing to learn there
+	handler func(*Server) handlerFunc
+	doc     operation
+}
+
+// handlerFunc is a handler whose error becomes the answer.
+type handlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+const (
+	read  = auth.ActionRead
+	write = auth.ActionWrite
+)
+
+// routes is the table. WebSocket endpoints have the object "websocket" and their path
+// as the action, as in Skydive.
+func routes() []route {
+	table := []route{
+		{method: "GET", path: "/api", handler: bind((*Server).info),
+			doc: operation{summary: "Who answers", answer: "APIInfo"}},
+		{method: "POST", path: "/login", public: true, handler: bind((*Server).login),
+			doc: operation{summary: "Log in; without users any credentials are taken", form: []string{"username", "password"}, answer: "LoginReply", fails: []int{401, 429}}},
+		{method: "GET", path: "/api/topology", object: "topology", action: read, handler: bind((*Server).dump),
+			doc: operation{summary: "The whole graph", answer: "Graph"}},
+		{method: "POST", path: "/api/topology", object: "topology", action: read, handler: bind((*Server).query),
+			doc: operation{summary: "Evaluate a Gremlin expression", body: "TopologyParams", bodyOptional: true, answer: "QueryResult", graphviz: true, empty: 204, fails: []int{400, 406, 413, 504}}},
+		{method: "GET", path: "/api/status", object: "status", action: read, handler: bind((*Server).status),
+			doc: operation{summary: "Agents, publishers, subscribers and probes", answer: "Status"}},
+		{method: "GET", path: "/api/config/{key}", object: "config", action: read, handler: bind((*Server).config),
+			doc: operation{summary: "The value of a configuration key, secrets hidden", answer: "Any"}},
+		{method: "GET", path: "/api/openapi.json", handler: bind((*Server).openAPI),
+			doc: operation{summary: "This description", answer: "Any"}},
+		{method: "GET", path: "/metrics", object: "metrics", action: read, handler: bind((*Server).metricsText),
+			doc: operation{summary: "Prometheus metrics", answer: "Text"}},
+		{method: "GET", path: "/healthz", public: true, plain: true, handler: bind((*Server).health),
+			doc: operation{summary: "200 while the process lives", answer: "Text"}},
+		{method: "GET", path: "/readyz", public: true, plain: true, handler: bind((*Server).ready),
+			doc: operation{summary: "200 once everything works, else 503 with the reason", answer: "Text", fails: []int{503}}},
+		websocketRoute("/ws/publisher", (*Server).servePublisher, "Write the graph"),
+		websocketRoute("/ws/subscriber", (*Server).serveSubscriber, "Follow the graph"),
+		websocketRoute("/ws/pubsub", (*Server).servePubSub, "Both; one's own changes are not echoed"),
+	}
+	for _, kind := range resourceKinds() {
+		table = append(table, kind.routes()...)
+	}
+	return table
+}
+
+func bind(method func(*Server, http.ResponseWriter, *http.Request) error) func(*Server) handlerFunc {
+	return func(s *Server) handlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) error { return method(s, w, r) }
+	}
+}
+
+func websocketRoute(path string, method func(*Server, http.ResponseWriter, *http.Request) error, summary string) route {
+	return route{
+		method: "GET", path: path, object: auth.ObjectWebSocket, action: path, handler: bind(method),
+		doc: operation{summary: summary + ", over a WebSocket", websocket: true, empty: 101, fails: []int{400, 403, 409, 426, 503}},
+	}
+}
