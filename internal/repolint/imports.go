@@ -13,13 +13,10 @@ import (
 // From top to bottom: cmd/weft, internal/app, the other internal packages, gremlin, graph. skydive stands alone,
 // and client stands on it, so that both can be used without the server.
 var directions = map[string][]string{
-	"graph":               nil,
-	"graph/graphtest":     {"graph"},
-	"gremlin":             {"graph"},
-	"gremlin/gremlintest": {"graph", "gremlin"},
-	"skydive":             nil,
-	"skydive/skydivetest": {"skydive"},
-	"client":              {"skydive"},
+	"graph":   nil,
+	"gremlin": {"graph"},
+	"skydive": nil,
+	"client":  {"skydive"},
 
 	"internal/config":       nil,
 	"internal/auth":         {"skydive"},
@@ -30,7 +27,7 @@ var directions = map[string][]string{
 	"internal/bus/...":      {"graph", "internal/api", "internal/bus", "internal/config"},
 	"internal/api":          {"graph", "gremlin", "skydive", "internal/auth", "internal/config", "internal/graphjson"},
 	"internal/agent":        {"graph", "internal/bus", "internal/config", "internal/probe/..."},
-	"internal/analyzer":     {"graph", "gremlin", "skydive", "internal/api", "internal/bus", "internal/config", "internal/graphjson", "internal/probe"},
+	"internal/analyzer":     {"graph", "gremlin", "skydive", "internal/api", "internal/bus/...", "internal/config", "internal/graphjson", "internal/probe"},
 	"internal/app":          {"graph", "gremlin", "skydive", "internal/..."},
 	"internal/testenv":      nil,
 	"internal/repolint":     nil,
@@ -40,8 +37,10 @@ var directions = map[string][]string{
 	"cmd/...": {"client", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config"},
 }
 
-// testSupport are packages for tests only: nothing that is shipped imports them.
-var testSupport = []string{"graph/graphtest", "gremlin/gremlintest", "skydive/skydivetest", "internal/testenv", "internal/repolint"}
+// testSupport reports whether a package is for tests only: nothing that is shipped imports it.
+func testSupport(dir string) bool {
+	return strings.HasSuffix(dir, "test") || dir == "internal/testenv" || within(dir, []string{"internal/repolint/..."})
+}
 
 // leaves are the packages that people import on their own. Their foreign imports are listed in full.
 var leaves = map[string][]string{
@@ -101,8 +100,8 @@ func checkImports(tree *Tree) []Problem {
 // judge says what is wrong with one import, or "". Tests may also use the packages made for tests, and whatever
 // the package below them in the table may: a test of the bus may need a graph to compare with.
 func judge(pkg *Package, file *GoFile, target string, allowed []string) string {
-	support := slices.Contains(testSupport, target)
-	if support && !file.Test && !slices.Contains(testSupport, pkg.Dir) {
+	support := testSupport(target)
+	if support && !file.Test && !testSupport(pkg.Dir) {
 		return fmt.Sprintf("%s is for tests only", target)
 	}
 	if support || within(target, allowed) {
@@ -136,10 +135,15 @@ func above(importer, target string) bool {
 	return false
 }
 
-// direction finds the entry for a package: its own, or that of the nearest folder with /... .
+// direction finds the entry for a package: its own, or that of the nearest folder with /... . A package made for
+// the tests of another, such as graph/graphtest, may import that one and whatever that one may.
 func direction(dir string) ([]string, bool) {
 	if allowed, ok := directions[dir]; ok {
 		return allowed, true
+	}
+	if parent := path.Dir(dir); testSupport(dir) && parent != "." {
+		allowed, ok := direction(parent)
+		return append(slices.Clone(allowed), parent), ok
 	}
 	for at := dir; ; at = path.Dir(at) {
 		if allowed, ok := directions[at+"/..."]; ok {
@@ -166,7 +170,7 @@ func within(name string, list []string) bool {
 func checkDependencies(tree *Tree) []Problem {
 	var problems []Problem
 	for _, pkg := range tree.Packages {
-		if !pkg.Own() || slices.Contains(testSupport, pkg.Dir) {
+		if !pkg.Own() || testSupport(pkg.Dir) {
 			continue
 		}
 		list, leaf := leaves[pkg.Dir]
