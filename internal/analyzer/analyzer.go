@@ -121,7 +121,7 @@ func New(opts Options) (*Analyzer, error) {
 		epoch: uint64(max(opts.Now().UnixNano(), 1)), started: opts.Now(), mono: time.Now(),
 	}
 	a.writers.origins = map[string]*origin{}
-	a.members.byName = map[string]*member_{}
+	a.members.byName, a.members.dropped = map[string]*member_{}, map[string]bool{}
 	a.vault.saved = map[string]bool{}
 	a.rules = newRules(a)
 	if opts.Registry != nil {
@@ -226,6 +226,11 @@ func (a *Analyzer) handle(d bus.Delivery) {
 			a.counters.undecodable.Add(1)
 			return
 		}
+	}
+	if member != a.member && a.members.incomplete(batch) {
+		a.counters.gaps.Add(1)
+		a.missing(member, part.Origin, part.Epoch, part.Seq)
+		return
 	}
 	var result graph.Result
 	if d.At.IsZero() {

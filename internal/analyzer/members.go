@@ -15,6 +15,9 @@ type members struct {
 	mu     sync.Mutex
 	byName map[string]*member_
 	paused time.Time // until when nobody counts as away: our own connection was
+	// dropped are origins that were taken out of the graph, which still knows their
+	// numbers: the next batch would follow, but must be a Snapshot.
+	dropped map[string]bool
 }
 
 type member_ struct {
@@ -35,12 +38,12 @@ type member_ struct {
 
 // claim is an origin that seems to be behind.
 type claim struct {
-	said    bus.Position // by its member
-	seen    bus.Position // in the graph when the claim was looked at last
-	since   time.Time    // without progress
-	wait    time.Duration
-	next    time.Time // not before
-	certain bool      // a gap was seen: no need to wait whether it is only late
+	said  bus.Position // by its member's heartbeat
+	gap   bus.Position // of a batch that came too early: no need to wait whether it is only late
+	seen  bus.Position // in the graph when the claim was looked at last
+	since time.Time    // without progress
+	wait  time.Duration
+	next  time.Time // not before
 }
 
 const (
@@ -49,6 +52,7 @@ const (
 	firstWait   = 500 * time.Millisecond // between two requests, growing
 	longestWait = 10 * time.Second
 	claimTick   = 50 * time.Millisecond
+	maxMembers  = 50_000 // more are not watched
 )
 
 func (m *members) get(name string) *member_ {
@@ -81,6 +85,10 @@ func (a *Analyzer) beat(b bus.Beat) {
 	}
 	var gone []string
 	a.members.mu.Lock()
+	if len(a.members.byName) >= maxMembers && a.members.byName[b.Member] == nil {
+		a.members.mu.Unlock()
+		return
+	}
 	m := a.members.get(b.Member)
 	now := time.Now()
 	if m.instance != b.Instance {
@@ -96,7 +104,7 @@ func (a *Analyzer) beat(b bus.Beat) {
 	listed := make(map[string]bool, len(b.Origins))
 	for _, said := range b.Origins {
 		listed[said.Origin] = true
-		a.claim(m, said, false)
+		a.claim(m, said)
 	}
 	for name := range m.at {
 		if listed[name] {
@@ -113,27 +121,44 @@ func (a *Analyzer) beat(b bus.Beat) {
 	}
 }
 
-// claim notes that an origin should be at least where its member said.
-func (a *Analyzer) claim(m *member_, said bus.Position, certain bool) {
-	have := m.at[said.Origin]
-	if have.Epoch == said.Epoch && have.Seq >= said.Seq || said.Seq == 0 && have.Epoch <= said.Epoch {
-		delete(m.claims, said.Origin)
-		return
-	}
+// claim notes what a heartbeat says of an origin.
+func (a *Analyzer) claim(m *member_, said bus.Position) {
 	c := m.claims[said.Origin]
 	if c == nil {
-		c = &claim{seen: have, since: time.Now(), wait: firstWait}
+		c = &claim{seen: m.at[said.Origin], since: time.Now(), wait: firstWait}
 		m.claims[said.Origin] = c
 	}
 	c.said = said
-	c.certain = c.certain || certain
+	m.settle(said.Origin)
 }
 
 // missing is a gap in an origin's batches.
 func (a *Analyzer) missing(member, origin string, epoch, seq uint64) {
 	a.members.mu.Lock()
 	defer a.members.mu.Unlock()
-	a.claim(a.members.get(member), bus.Position{Origin: origin, Epoch: epoch, Seq: seq}, true)
+	m := a.members.get(member)
+	c := m.claims[origin]
+	if c == nil {
+		c = &claim{said: bus.Position{Origin: origin, Epoch: epoch}, seen: m.at[origin], since: time.Now(), wait: firstWait}
+		m.claims[origin] = c
+	}
+	c.gap = bus.Position{Origin: origin, Epoch: epoch, Seq: seq}
+}
+
+// settle drops the claim on an origin that has caught up.
+func (m *member_) settle(origin string) {
+	c, have := m.claims[origin], m.at[origin]
+	if c == nil {
+		return
+	}
+	// A member whose epoch is lower than what is known must be told: it is not heard.
+	heard := have.Epoch == c.said.Epoch && have.Seq >= c.said.Seq || c.said.Seq == 0 && have.Epoch <= c.said.Epoch
+	if have.Epoch > c.gap.Epoch || have.Epoch == c.gap.Epoch && have.Seq >= c.gap.Seq {
+		c.gap = bus.Position{}
+	}
+	if heard && c.gap.Seq == 0 {
+		delete(m.claims, origin)
+	}
 }
 
 // applied notes where an origin of another member stands.
@@ -146,7 +171,11 @@ func (a *Analyzer) applied(member string, b *graph.Batch) {
 	m := a.members.get(member)
 	m.at[b.Origin] = bus.Position{Origin: b.Origin, Epoch: b.Epoch, Seq: b.Seq}
 	if c := m.claims[b.Origin]; c != nil {
-		a.claim(m, c.said, false)
+		// What was applied is what its member says by now.
+		if b.Epoch > c.said.Epoch || b.Epoch == c.said.Epoch && b.Seq > c.said.Seq {
+			c.said = m.at[b.Origin]
+		}
+		m.settle(b.Origin)
 	}
 }
 
@@ -156,8 +185,24 @@ func (m *member_) forget(origin string) {
 	delete(m.extra, origin)
 }
 
+// incomplete says that the batch would change what is no longer there.
+func (m *members) incomplete(b *graph.Batch) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.dropped[b.Origin] {
+		return false
+	}
+	if b.Snapshot {
+		delete(m.dropped, b.Origin)
+	}
+	return !b.Snapshot
+}
+
 // drop takes an origin out of the local graph; what it says later needs a Snapshot.
 func (a *Analyzer) drop(origin string) {
+	a.members.mu.Lock()
+	a.members.dropped[origin] = true
+	a.members.mu.Unlock()
 	if _, err := a.graph.Apply(&graph.Batch{Origin: origin, Snapshot: true}); err != nil {
 		a.log.Warn("origin not dropped", "origin", origin, "error", err)
 	}
@@ -201,7 +246,7 @@ func (a *Analyzer) askMissing() {
 			}
 			grace := graceLate
 			switch {
-			case c.certain:
+			case c.gap.Seq > 0:
 				grace = 0
 			case have.Epoch != c.said.Epoch:
 				grace = graceNew

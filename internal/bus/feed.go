@@ -168,6 +168,9 @@ func (f *Feed) direct(m *nats.Msg) {
 	case !f.state.Stream:
 		f.take(key, s, fr, time.Time{}, 0)
 		f.acknowledge(key, m.Reply)
+		if fr.number > s.mark && fr.number == s.streamed { // as in streamed, the other way round
+			f.follow()
+		}
 	case fr.number <= s.streamed: // the stream brought it, but too early for it to count
 		f.take(key, s, fr, time.Time{}, 0)
 		f.acknowledge(key, m.Reply)
@@ -317,11 +320,6 @@ func (f *Feed) run() {
 	defer tick.Stop()
 	var probed, tried time.Time
 	for {
-		select {
-		case <-f.stop:
-			return
-		case <-tick.C:
-		}
 		f.check()
 		f.mu.Lock()
 		back := f.back
@@ -344,6 +342,11 @@ func (f *Feed) run() {
 		if time.Since(probed) >= every {
 			probed = time.Now()
 			_, _ = f.c.probe() // not connected: there is nothing to probe
+		}
+		select {
+		case <-f.stop:
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weft-net/weft/graph"
+	"github.com/weft-net/weft/internal/bus/bustest"
 )
 
 // buses are all the NATS that weft runs on; every test of this file holds on each.
@@ -22,11 +23,11 @@ var buses = []struct {
 	{"embedded on disk", true, true, func(t *testing.T) func(string) *Conn { return embedded(t, t.TempDir()) }},
 	{"embedded in memory", true, false, func(t *testing.T) func(string) *Conn { return embedded(t, "") }},
 	{"Debian's 2.9", true, true, func(t *testing.T) func(string) *Conn {
-		url := debianServer(t, "")
+		url := bustest.Debian(t, "")
 		return func(member string) *Conn { return connect(t, ConnOptions{Member: member, URL: url}) }
 	}},
 	{"Debian's 2.9 without JetStream", false, false, func(t *testing.T) func(string) *Conn {
-		url := debianServer(t, `accounts { A { users: [ { user: a, password: b } ] } }`)
+		url := bustest.Debian(t, `accounts { A { users: [ { user: a, password: b } ] } }`)
 		return func(member string) *Conn {
 			return connect(t, ConnOptions{Member: member, URL: url, User: "a", Password: "b"})
 		}

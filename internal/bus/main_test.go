@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -163,45 +161,6 @@ func send(t testing.TB, p *Publisher, b *graph.Batch) {
 	if err := p.Publish(ctx, b); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// debianServer runs Debian's nats-server on a free port and returns its URL.
-func debianServer(t testing.TB, config string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
-	path := dir + "/nats.conf"
-	text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_mem: 64M, max_file: 2G }\n%s\n", address, dir, config)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := testenv.Command(t.Context(), t, "nats-server", "-c", path)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(out.String())
-		}
-	})
-	eventually(t, 10*time.Second, "nats-server listens", func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			return false
-		}
-		conn.Close()
-		return true
-	})
-	return "nats://" + address
 }
 
 // flush waits until the server has heard everything that the connection said.
