@@ -180,7 +180,7 @@ func (l *loop) putLink(s *space, state linkState) *link {
 	if before.flags != state.flags || before.state != state.state {
 		l.wantRoutes(s) // routes come and go with the link, not all of them are said
 		l.wantDevice(k, 0)
-	} else if slices.EqualFunc(before.fields, state.fields, sameField) {
+	} else if before.same(&state) {
 		l.wantDevice(k, devicePause) // something else changed: what the driver knows
 	}
 	if before.master != state.master || before.parent != state.parent || before.peerNS != state.peerNS || before.peerHere != state.peerHere {
@@ -190,8 +190,6 @@ func (l *loop) putLink(s *space, state linkState) *link {
 	l.touchLink(k)
 	return k
 }
-
-func sameField(a, b graph.Field) bool { return a.Key == b.Key && a.Value.Equal(b.Value) }
 
 func (l *loop) removeLink(k *link) {
 	if k.gone {

@@ -24,6 +24,7 @@ type linkState struct {
 	vxlan      *tunnel
 	fields     []graph.Field
 	counters   counters
+	hash       uint64 // of a dump, see measurement
 }
 
 // A tunnel is what decides who the peers of a VXLAN link are.
@@ -53,6 +54,14 @@ func decodeLink(b []byte) (linkState, bool) {
 	s.fields = append(s.fields, kindFields(link, &s)...)
 	return s, true
 }
+
+// same reports whether b says the same, counters aside.
+func (s *linkState) same(b *linkState) bool {
+	return s.flags == b.flags && s.master == b.master && s.parent == b.parent && s.peerNS == b.peerNS &&
+		slices.EqualFunc(s.fields, b.fields, sameField)
+}
+
+func sameField(a, b graph.Field) bool { return a.Key == b.Key && a.Value.Equal(b.Value) }
 
 // elsewhere reports whether the parent or peer is in another namespace.
 func (s *linkState) elsewhere() bool { return s.peerNS >= 0 || s.peerHere >= 0 }

@@ -181,12 +181,12 @@ func (l *loop) read(s *space) {
 		err := errOther
 		if enterable {
 			err = v.enter(path, inode, func() (err error) {
-				r, err = v.readInside(limit)
+				r, err = v.readInside(limit, l.seed)
 				return err
 			})
 		}
 		if err != nil && nsid >= 0 {
-			r, err = readOutside(v.conn, nsid)
+			r, err = readOutside(v.conn, nsid, l.seed)
 		}
 		l.post(func() { l.finishReading(s, r, err) })
 	})
@@ -272,7 +272,7 @@ func (l *loop) apply(s *space, r *reading) {
 	for _, state := range r.links {
 		seen[state.index] = struct{}{}
 		k := l.putLink(s, state)
-		k.seen = l.serial
+		k.seen, k.measured = l.serial, state.hash
 		if d, ok := r.devices[state.index]; ok || !r.whole {
 			k.device, k.asked = d, true
 			delete(s.wanted, state.index)

@@ -22,7 +22,7 @@ func (l *loop) measureEvery(interval time.Duration) {
 }
 
 func (l *loop) measure(s *space) {
-	if s.measuring {
+	if s.measuring || (!s.own && s.nsid < 0) {
 		return
 	}
 	s.measuring = true
@@ -33,9 +33,7 @@ func (l *loop) measure(s *space) {
 	serial := l.serial
 	known := make(map[int]uint64, len(s.links))
 	for index, k := range s.links {
-		if k.hash != 0 {
-			known[index] = k.hash
-		}
+		known[index] = k.measured
 	}
 	l.visitors.do(func(v *visitor) {
 		all, err := readStats(v.conn, nsid, known, l.seed)
@@ -59,7 +57,7 @@ func (l *loop) measured(s *space, read stats, err error, serial, now int64) {
 			missed = true
 			continue
 		}
-		k.hash = m.hash
+		k.measured = m.hash
 		if k.shown {
 			l.sample(k, m.counters, now)
 		}
@@ -74,7 +72,7 @@ func (l *loop) measured(s *space, read stats, err error, serial, now int64) {
 		}
 	}
 	for _, state := range read.changed {
-		if k := s.links[state.index]; k != nil && k.seen <= serial { // else an event may be newer
+		if k := s.links[state.index]; k != nil && k.seen <= serial && !k.linkState.same(&state) { // if seen since, an event may be newer
 			l.putLink(s, state)
 		}
 	}

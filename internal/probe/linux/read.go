@@ -22,7 +22,7 @@ type reading struct {
 }
 
 // readInside reads the namespace that the calling thread is in.
-func (v *visitor) readInside(routeLimit int) (*reading, error) {
+func (v *visitor) readInside(routeLimit int, seed maphash.Seed) (*reading, error) {
 	start := time.Now()
 	c, err := dial(v.buf)
 	if err != nil {
@@ -30,7 +30,7 @@ func (v *visitor) readInside(routeLimit int) (*reading, error) {
 	}
 	defer c.close()
 	r := &reading{whole: true}
-	if err := r.readLinks(c, -1); err != nil {
+	if err := r.readLinks(c, -1, seed); err != nil {
 		return nil, err
 	}
 	err = c.dump(unix.RTM_GETNEIGH, make([]byte, unix.SizeofNdMsg), func() {}, r.takeNeighbour)
@@ -51,21 +51,23 @@ func (v *visitor) readInside(routeLimit int) (*reading, error) {
 }
 
 // readOutside reads what can be read of a namespace without entering it.
-func readOutside(c *conn, nsid int) (*reading, error) {
+func readOutside(c *conn, nsid int, seed maphash.Seed) (*reading, error) {
 	start := time.Now()
 	r := &reading{}
-	err := r.readLinks(c, nsid)
+	err := r.readLinks(c, nsid, seed)
 	c.localize(nsid, pointers(r.links)...)
 	r.took = time.Since(start)
 	return r, err
 }
 
 // readLinks reads links and addresses, of the conn's namespace when nsid is negative.
-func (r *reading) readLinks(c *conn, nsid int) error {
+func (r *reading) readLinks(c *conn, nsid int, seed maphash.Seed) error {
 	info := make([]byte, unix.SizeofIfInfomsg)
 	start := func() { r.links = r.links[:0] }
 	err := c.dumpIn(nsid, unix.IFLA_TARGET_NETNSID, unix.RTM_GETLINK, info, start, func(m message) {
 		if l, ok := decodeLink(m.data); ok && m.kind == unix.RTM_NEWLINK {
+			_, measured, _ := decodeStats(m.data, seed)
+			l.hash = measured.hash
 			r.links = append(r.links, l)
 		}
 	})

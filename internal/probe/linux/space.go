@@ -113,11 +113,11 @@ type link struct {
 	id    string
 	linkState
 
-	hash    uint64 // of the last measurement
-	seen    int64  // serial of the last event
-	checked int64  // serial at the last question to the kernel about its peer
-	device  device
-	asked   bool // device is known; before, the link is not shown
+	measured uint64 // hash of the last measurement
+	seen     int64  // serial of the last event
+	checked  int64  // serial at the last question to the kernel about its peer
+	device   device
+	asked    bool // device is known; before, the link is not shown
 
 	addresses  []address // sorted
 	neighbours map[neighbourKey]neighbour
