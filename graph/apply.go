@@ -191,12 +191,16 @@ func (g *Graph) find(id string, edge bool) *element {
 
 // latest gives the last incarnation of an id that the window holds.
 func (g *Graph) latest(id string, edge bool) *element {
+	return g.latestOf(id, maphashString(g.seed, id), edge)
+}
+
+func (g *Graph) latestOf(id string, hash uint64, edge bool) *element {
 	ids := &g.nodeIDs
 	if edge {
 		ids = &g.edgeIDs
 	}
 	var buf [8]uint32
-	handles, set := ids.candidates(maphashString(g.seed, id), buf[:0])
+	handles, set := ids.candidates(hash, buf[:0])
 	elements := g.elementsOf(edge)
 	for _, h := range handles {
 		if e := elements.get(h); e != nil && e.id == id {
@@ -242,7 +246,7 @@ func (t *txn) create(e *element, ev *Event, o *origin) {
 	if e.edge {
 		ids = &g.edgeIDs
 	}
-	older := g.latest(e.id, e.edge)
+	older := g.latestOf(e.id, hash, e.edge)
 	if older != nil {
 		e.older.Store(older)
 	}

@@ -16,7 +16,7 @@ import (
 
 // deviceNode is a node as the Linux probe makes them, with ten keys.
 func deviceNode(i int) graph.Event {
-	mac := fmt.Sprintf("02:00:%02x:%02x:%02x:%02x", i>>24&255, i>>16&255, i>>8&255, i&255)
+	mac := hexed("02:00:00:00:00:00", i, 16, 15, 13, 12, 10, 9)
 	return graph.Event{
 		Op: graph.PutNode, ID: nodeID(i), Host: "host" + strconv.Itoa(i/1000),
 		Metadata: graph.NewMetadata(
@@ -29,10 +29,24 @@ func deviceNode(i int) graph.Event {
 	}
 }
 
-func ip(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255) }
+func ip(i int) string {
+	b := strconv.AppendInt([]byte("10."), int64(i>>16&255), 10)
+	b = strconv.AppendInt(append(b, '.'), int64(i>>8&255), 10)
+	return string(strconv.AppendInt(append(b, '.'), int64(i&255), 10))
+}
 
-func nodeID(i int) string { return fmt.Sprintf("%08x-0000-5000-8000-%012x", i, i) }
-func edgeID(i int) string { return fmt.Sprintf("%08x-0000-5000-9000-%012x", i, i) }
+func nodeID(i int) string { return hexed("00000000-0000-5000-8000-000000000000", i, 35, 34, 33, 32, 31, 30) }
+func edgeID(i int) string { return hexed("00000000-0000-5000-9000-000000000000", i, 35, 34, 33, 32, 31, 30) }
+
+// hexed writes a number into a text, its last digit first: making events must cost little beside applying them.
+func hexed(s string, i int, at ...int) string {
+	b := []byte(s)
+	for _, p := range at {
+		b[p] = "0123456789abcdef"[i&15]
+		i >>= 4
+	}
+	return string(b)
+}
 
 // linkEdge is an edge with ten keys; each node has one to and one from the next ones.
 func linkEdge(i, nodes int) graph.Event {

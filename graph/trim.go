@@ -88,8 +88,8 @@ func (g *Graph) trim(until Moment, budget int) {
 		g.counts.trimmed++
 		g.counts.versions--
 		if x.next != nil {
-			g.unindexVersion(x.e, x.v, x.next)
 			x.next.prev.Store(nil)
+			g.unindexVersion(x.e, x.v, x.next)
 			continue
 		}
 		g.forget(x.e, x.v)
