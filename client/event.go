@@ -67,9 +67,7 @@ func decodeEvent(m *skydive.Message) (Event, error) {
 		if m.Status >= 400 {
 			return ev, syncError(m)
 		}
-		if !m.Obj.IsNull() { // Skydive answers null when its filter was reset
-			err = m.Obj.Decode(ev.Graph)
-		}
+		err = m.Obj.Decode(ev.Graph) // null is empty: what Skydive answers when its filter was reset
 	}
 	if err != nil {
 		return ev, fmt.Errorf("message %s of the server: %w", m.Type, err)

@@ -314,7 +314,6 @@ func (p *Publisher) Flush(ctx context.Context) (skydive.FlushReply, error) {
 	if err != nil {
 		return skydive.FlushReply{}, err
 	}
-	p.sock.out.flush()
 	select {
 	case r := <-reply:
 		return r, nil
@@ -403,15 +402,14 @@ func (p *Publisher) receive(m *skydive.Message) {
 	case skydive.MsgFlushReply, skydive.MsgSyncReply:
 		p.waitMu.Lock()
 		reply := p.waiters[m.UUID]
-		delete(p.waiters, m.UUID)
 		p.waitMu.Unlock()
-		if reply == nil {
-			return
-		}
 		var r skydive.FlushReply
 		if m.Type == skydive.MsgFlushReply {
 			_ = m.Obj.Decode(&r) // an empty one acknowledges too
 		}
-		reply <- r
+		select {
+		case reply <- r:
+		default: // nobody waits, or there was a reply before
+		}
 	}
 }

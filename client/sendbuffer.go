@@ -6,18 +6,13 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 )
 
 const (
-	// fullBatch is how much is gathered before it is written while messages keep coming.
-	fullBatch = 64 << 10
 	// highWater is how much may wait before senders wait too.
 	highWater = 256 << 10
-	// linger is how long a message waits for company, when others were written a moment ago.
-	linger = time.Millisecond
 	// smallFrame is the largest control frame of a client: header, mask and 125 bytes. Frames up to this size are
-	// written at once, for they are pings, pongs, good-byes and requests that somebody waits for.
+	// written by their sender when nothing is before them, so that a good-bye is out before the connection is closed.
 	smallFrame = 6 + 125
 )
 
@@ -45,8 +40,8 @@ func (t gatherTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// sendBuffer gathers what is written and writes it from a goroutine of its own: at once when the connection was idle,
-// else when a batch is full or a moment has passed. Reads go through. It lives until Close.
+// sendBuffer takes what is written, and writes it from a goroutine of its own: while one batch is on its way the next
+// one gathers, so that a single message goes at once and many go together. Reads go through. It lives until Close.
 type sendBuffer struct {
 	conn io.ReadWriteCloser
 
@@ -58,7 +53,6 @@ type sendBuffer struct {
 
 	writing sync.Mutex    // held around each write to conn, so that they keep their order
 	wake    chan struct{} // something is pending
-	urgent  chan struct{} // write now
 	space   chan struct{} // pending was taken
 	done    chan struct{} // closed by Close
 	exited  chan struct{} // the goroutine is gone
@@ -66,7 +60,7 @@ type sendBuffer struct {
 
 func newSendBuffer(conn io.ReadWriteCloser) *sendBuffer {
 	b := &sendBuffer{
-		conn: conn, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), space: make(chan struct{}, 1),
+		conn: conn, wake: make(chan struct{}, 1), space: make(chan struct{}, 1),
 		done: make(chan struct{}), exited: make(chan struct{}),
 	}
 	go b.run()
@@ -93,12 +87,8 @@ func (b *sendBuffer) Write(p []byte) (int, error) {
 		return n, err
 	}
 	b.pending = append(b.pending, p...)
-	size := len(b.pending)
 	b.mu.Unlock()
 	signal(b.wake)
-	if size >= fullBatch || len(p) <= smallFrame {
-		signal(b.urgent)
-	}
 	return len(p), nil
 }
 
@@ -122,12 +112,6 @@ func (b *sendBuffer) wait(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// flush writes what is pending without waiting for company.
-func (b *sendBuffer) flush() {
-	signal(b.wake)
-	signal(b.urgent)
 }
 
 // Close closes the connection, which ends a write that is stuck, and waits for the goroutine.
@@ -158,28 +142,15 @@ func (b *sendBuffer) fail(err error) {
 
 func (b *sendBuffer) run() {
 	defer close(b.exited)
-	var last time.Time
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
 		select {
 		case <-b.wake:
 		case <-b.done:
 			return
 		}
-		if rest := linger - time.Since(last); rest > 0 {
-			timer.Reset(rest)
-			select {
-			case <-b.urgent:
-			case <-timer.C:
-			case <-b.done:
-				return
-			}
-		}
 		if !b.writePending() {
 			return
 		}
-		last = time.Now()
 	}
 }
 

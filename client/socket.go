@@ -106,7 +106,7 @@ func (c *Client) handshake(ctx context.Context, o socketOptions, token string) (
 }
 
 // isWeft says whether the server is weft, and so knows what weft adds.
-func (s *socket) isWeft() bool { return s.header.Get(skydive.HeaderWeftVersion) != "" }
+func (s *socket) isWeft() bool { return len(s.header.Values(skydive.HeaderWeftVersion)) > 0 }
 
 // read waits for a message. It ends when the socket is closed.
 func (s *socket) read() ([]byte, error) {
