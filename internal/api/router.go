@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weft-net/weft/internal/auth"
+	"github.com/weft-net/weft/skydive"
 )
 
 // buildHandler makes the router of the table and puts around it what every request
@@ -26,6 +27,7 @@ func (s *Server) buildHandler(table []route) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recoverPanic(w, r)
+		w.Header().Set(skydive.HeaderWeftVersion, s.deps.Version)
 		path := r.URL.Path
 		if len(path) > 1 && strings.HasSuffix(path, "/") {
 			s.redirectSlash(w, r, mux)
