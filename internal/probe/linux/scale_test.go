@@ -93,7 +93,7 @@ func TestLatency(t *testing.T) {
 	ns := testenv.NewNamespace(t)
 	ns.IP("link", "add", "v0", "type", "veth", "peer", "name", "v1")
 	sink := &mtuSink{seen: make(chan int64, 64)}
-	p, err := New(probe.Env{Host: "h", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	p, err := New(probe.Env{Host: "h", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
