@@ -238,15 +238,6 @@ func (t *table) dropSet(n uint32) {
 	t.free = append(t.free, n)
 }
 
-// len is the number of entries.
-func (t *table) len() int {
-	n := t.inSets
-	for i := range t.shards {
-		n += t.shards[i].live
-	}
-	return n
-}
-
 // A handleSet is a set of handles with one writer and lock-free readers. A large one is split in parts.
 type handleSet struct {
 	count atomic.Int64

@@ -89,8 +89,8 @@ func (d *Driver) Step() error {
 	}
 	status, inOrder := d.Model.Apply(now, b)
 	if status != res.Status || inOrder != (gap == nil) {
-		return fmt.Errorf("batch %d/%d of %s: status %d, gap %v; want %d, in order %v",
-			b.Epoch, b.Seq, b.Origin, res.Status, gap, status, inOrder)
+		return fmt.Errorf("batch %d/%d of %s: status %d, gap %t; want %d, in order %t",
+			b.Epoch, b.Seq, b.Origin, res.Status, gap != nil, status, inOrder)
 	}
 	if changed := len(d.Model.Past) > before; changed && res.Changes == 0 {
 		return fmt.Errorf("no change counted of batch %+v", b)

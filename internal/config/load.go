@@ -170,7 +170,7 @@ func (m *merger) place(err error) error {
 		return err
 	}
 	for _, err := range joined.Unwrap() {
-		if e, ok := err.(*Error); ok && e.From == "" {
+		if e := (*Error)(nil); errors.As(err, &e) && e.From == "" {
 			e.From = m.from[e.Key]
 		}
 	}

@@ -141,7 +141,7 @@ func direction(dir string) ([]string, bool) {
 	if allowed, ok := directions[dir]; ok {
 		return allowed, true
 	}
-	if parent := path.Dir(dir); testSupport(dir) && parent != "." {
+	if parent := path.Dir(dir); strings.HasSuffix(dir, "test") && parent != "." {
 		allowed, ok := direction(parent)
 		return append(slices.Clone(allowed), parent), ok
 	}

@@ -51,7 +51,7 @@ func NewNamespaces(t testing.TB, n int) []*Namespace {
 		}
 		all[i] = &Namespace{Name: name, Path: filepath.Join(NamespaceDir, name), t: t}
 	}
-	t.Cleanup(func() { each(all, (*Namespace).remove) })
+	t.Cleanup(func() { _ = each(all, (*Namespace).remove) }) // what stays is swept by the next run
 	// The first one is made by ip, which prepares the directory's mount the way that other
 	// programs expect; the rest by system calls.
 	IP(t, "netns", "add", all[0].Name)
