@@ -16,7 +16,6 @@ type table struct {
 	shards [tableShards]tableShard
 	sets   atomic.Pointer[[]*atomic.Pointer[handleSet]]
 	free   []uint32 // numbers of sets that are not in use
-	inSets int
 }
 
 const (
@@ -110,16 +109,13 @@ func (t *table) insert(hash uint64, handle uint32) {
 		count++
 	}
 	if set != nil {
-		if set.insert(handle) {
-			t.inSets++
-		}
+		set.insert(handle)
 		return
 	}
 	low := handle
 	if count >= singles {
 		n, set := t.newSet()
 		set.insert(handle)
-		t.inSets++
 		low = n | slotSet
 	}
 	if a.slots[free].Load() == 0 {
@@ -152,7 +148,6 @@ func (t *table) remove(hash uint64, handle uint32) {
 			if !set.remove(handle) {
 				continue
 			}
-			t.inSets--
 			if set.len() == 0 {
 				a.slots[i].Store(makeSlot(tag, slotDead))
 				sh.live--
