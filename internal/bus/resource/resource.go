@@ -25,19 +25,22 @@ import (
 	"github.com/weft-net/weft/internal/bus"
 )
 
+// Bucket is where a Store keeps things.
+type Bucket = nats.KeyValue
+
 // Options describe a Store.
 type Options struct {
-	Bucket nats.KeyValue // nil: memory only
+	Bucket Bucket // nil: memory only
 	Now    func() time.Time
 	Logger *slog.Logger
 }
 
 // Store implements api.Store.
 type Store struct {
-	opts   Options
-	bucket nats.KeyValue
+	opts Options
 
 	mu       sync.Mutex
+	bucket   Bucket
 	items    map[string]map[string]item // by kind and id
 	watchers map[*watcher]bool
 	closed   bool
@@ -78,14 +81,47 @@ func New(ctx context.Context, opts Options) (*Store, error) {
 }
 
 // Persistent says whether what is created is kept outside of this process.
-func (s *Store) Persistent() bool { return s.bucket != nil }
+func (s *Store) Persistent() bool { return s.kept() != nil }
+
+func (s *Store) kept() Bucket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bucket
+}
+
+// Attach gives a store that began in memory its bucket. What was created meanwhile goes
+// there, unless the bucket has something of that kind and id.
+func (s *Store) Attach(ctx context.Context, bucket Bucket) error {
+	s.mu.Lock()
+	if s.bucket != nil {
+		s.mu.Unlock()
+		return nil
+	}
+	mine := map[string]item{}
+	for kind, items := range s.items {
+		for id, it := range items {
+			mine[key(kind, id)] = it
+		}
+	}
+	s.mu.Unlock()
+	for k, it := range mine {
+		if _, err := bucket.Create(k, appendItem(it)); err != nil && !errors.Is(err, nats.ErrKeyExists) {
+			return fmt.Errorf("resource store: %w", err)
+		}
+	}
+	s.mu.Lock()
+	s.bucket = bucket
+	s.mu.Unlock()
+	return s.Rewatch(ctx)
+}
 
 // Rewatch reads the bucket again and follows it from there, after JetStream was away.
 func (s *Store) Rewatch(ctx context.Context) error {
-	if s.bucket == nil {
+	bucket := s.kept()
+	if bucket == nil {
 		return nil
 	}
-	w, err := s.bucket.WatchAll()
+	w, err := bucket.WatchAll()
 	if err != nil {
 		return fmt.Errorf("resource store: %w", err)
 	}
@@ -216,9 +252,9 @@ func (s *Store) Create(_ context.Context, kind, id string, data []byte, ttl time
 	if ttl > 0 {
 		it.expires = now.Add(ttl).UnixMilli()
 	}
-	write := func() (uint64, error) { return s.bucket.Create(key(kind, id), appendItem(it)) }
+	write := func(b Bucket) (uint64, error) { return b.Create(key(kind, id), appendItem(it)) }
 	if have.data != nil { // expired, but not swept up yet
-		write = func() (uint64, error) { return s.bucket.Update(key(kind, id), appendItem(it), have.revision) }
+		write = func(b Bucket) (uint64, error) { return b.Update(key(kind, id), appendItem(it), have.revision) }
 	}
 	err := s.put(kind, id, it, write)
 	if errors.Is(err, nats.ErrKeyExists) {
@@ -232,12 +268,13 @@ func (s *Store) Put(_ context.Context, kind, id string, data []byte) error {
 	s.mu.Lock()
 	it := item{data: full(data), expires: s.items[kind][id].expires}
 	s.mu.Unlock()
-	return s.put(kind, id, it, func() (uint64, error) { return s.bucket.Put(key(kind, id), appendItem(it)) })
+	return s.put(kind, id, it, func(b Bucket) (uint64, error) { return b.Put(key(kind, id), appendItem(it)) })
 }
 
-func (s *Store) put(kind, id string, it item, write func() (uint64, error)) error {
-	if s.bucket != nil {
-		revision, err := write()
+func (s *Store) put(kind, id string, it item, write func(Bucket) (uint64, error)) error {
+	bucket := s.kept()
+	if bucket != nil {
+		revision, err := write(bucket)
 		if err != nil {
 			return fmt.Errorf("%s %q cannot be kept: %w: see whether persistence is on in the status", kind, id, err)
 		}
@@ -245,7 +282,7 @@ func (s *Store) put(kind, id string, it item, write func() (uint64, error)) erro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if have := s.items[kind][id]; s.bucket == nil || have.revision < it.revision {
+	if have := s.items[kind][id]; bucket == nil || have.revision < it.revision {
 		s.set(kind, id, it)
 	}
 	return nil
@@ -263,8 +300,9 @@ func (s *Store) Delete(_ context.Context, kind, id string) error {
 }
 
 func (s *Store) remove(kind, id string, have item) error {
-	if s.bucket != nil {
-		if err := s.bucket.Delete(key(kind, id)); err != nil {
+	bucket := s.kept()
+	if bucket != nil {
+		if err := bucket.Delete(key(kind, id)); err != nil {
 			return fmt.Errorf("%s %q cannot be deleted: %w: see whether persistence is on in the status", kind, id, err)
 		}
 	}
@@ -274,7 +312,7 @@ func (s *Store) remove(kind, id string, have item) error {
 		// The revision stays until the bucket reports the deletion, so that an older
 		// value which is still on its way does not come back.
 		s.set(kind, id, item{revision: now.revision})
-		if s.bucket == nil {
+		if bucket == nil {
 			delete(s.items[kind], id)
 		}
 	}
