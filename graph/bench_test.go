@@ -35,8 +35,12 @@ func ip(i int) string {
 	return string(strconv.AppendInt(append(b, '.'), int64(i&255), 10))
 }
 
-func nodeID(i int) string { return hexed("00000000-0000-5000-8000-000000000000", i, 35, 34, 33, 32, 31, 30) }
-func edgeID(i int) string { return hexed("00000000-0000-5000-9000-000000000000", i, 35, 34, 33, 32, 31, 30) }
+func nodeID(i int) string {
+	return hexed("00000000-0000-5000-8000-000000000000", i, 35, 34, 33, 32, 31, 30)
+}
+func edgeID(i int) string {
+	return hexed("00000000-0000-5000-9000-000000000000", i, 35, 34, 33, 32, 31, 30)
+}
 
 // hexed writes a number into a text, its last digit first: making events must cost little beside applying them.
 func hexed(s string, i int, at ...int) string {

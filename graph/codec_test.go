@@ -115,6 +115,33 @@ func TestDecodeNamesTheOffset(t *testing.T) {
 	want(t, "error", err, "malformed batch at offset 7: unknown flags 0x8")
 }
 
+// There is one form of each value: another one of the same meaning would not be equal to it.
+func TestOtherFormsAreRefused(t *testing.T) {
+	m := graph.NewMetadata(graph.F("K", graph.Int(300)), graph.F("R", graph.Removed()))
+	good := graph.AppendBatch(nil, &graph.Batch{Events: []graph.Event{{Op: graph.PutNode, ID: "a", Metadata: m}}})
+	packed := []byte{0x80 | 1, 3, 4, 5, 0xd8, 0x04, 4} // width 1 and masked, ends, int 300, removed
+	for what, form := range map[string][]byte{
+		"not masked":        {1, 3, 4, 5, 0xd8, 0x04, 4},
+		"wide ends":         {0x80 | 2, 3, 0, 4, 0, 5, 0xd8, 0x04, 4},
+		"long number":       {0x80 | 1, 4, 5, 5, 0xd8, 0x84, 0, 4},
+		"ends beyond":       {0x80 | 1, 3, 9, 5, 0xd8, 0x04, 4},
+		"ends going back":   {0x80 | 1, 4, 3, 5, 0xd8, 0x04, 4},
+		"unknown tag":       {0x80 | 1, 3, 4, 99, 0xd8, 0x04, 4},
+		"unsorted object":   {0x80 | 1, 10, 11, 9, 2, 1, 'b', 1, 1, 1, 'a', 1, 1, 4},
+		"integral float":    {0x80 | 1, 9, 10, 6, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 4},
+		"removed in a list": {0x80 | 1, 4, 5, 8, 1, 1, 4, 4},
+		"list beyond":       {0x80 | 1, 4, 5, 8, 200, 1, 1, 4},
+	} {
+		if !bytes.Contains(good, append([]byte{byte(len(packed))}, packed...)) {
+			t.Fatalf("form changed: %x", good)
+		}
+		bad := bytes.Replace(good, append([]byte{byte(len(packed))}, packed...), append([]byte{byte(len(form))}, form...), 1)
+		if _, err := graph.DecodeBatch(bad); !errors.Is(err, graph.ErrMalformed) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestDeepNestingIsRefused(t *testing.T) {
 	v := graph.List()
 	for range graph.MaxDepth + 2 {

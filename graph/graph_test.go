@@ -262,3 +262,39 @@ func TestMomentsAreMonotoneWhenTheClockJumpsBack(t *testing.T) {
 	}
 	want(t, "next of the stream", r3.Moment, r2.Moment+1)
 }
+
+func TestNodesOfAnotherViewAndOfAnotherGraph(t *testing.T) {
+	g, other := graph.New(graph.Options{}), graph.New(graph.Options{})
+	apply(t, g, "p", putNode("a"), putNode("b"), putEdge("old", "a", "b"))
+	apply(t, other, "p", putNode("a"), putNode("c"), putEdge("theirs", "a", "c"))
+	before, _ := g.View().Node("a")
+	foreign, _ := other.View().Node("a")
+	apply(t, g, "p", graph.Event{Op: graph.DeleteNode, ID: "a"})
+	apply(t, g, "p", putNode("a"), putEdge("new", "a", "b"))
+	for what, n := range map[string]graph.Node{"of an earlier view": before, "of another graph": foreign} {
+		var got []string
+		for e, child := range g.View().Out(n) {
+			got = append(got, e.ID()+">"+child.ID())
+		}
+		want(t, what, got, []string{"new>b"})
+	}
+	e, _ := other.View().Edge("theirs")
+	parent, ok := g.View().Parent(e)
+	want(t, "parent by its id", ok, true)
+	want(t, "of this graph", parent.From(), g.Now())
+	_, ok = g.View().Child(e)
+	want(t, "no such child here", ok, false)
+}
+
+func TestChangeAndDeletionInOneCommit(t *testing.T) {
+	g := graph.New(graph.Options{})
+	r1 := apply(t, g, "p", putNode("a", name("seen")))
+	apply(t, g, "p", putNode("a", name("never seen")), graph.Event{Op: graph.DeleteNode, ID: "a", DeletedAt: 77})
+	v, err := g.Between(r1.Moment, g.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := v.Node("a")
+	want(t, "last version that was seen", show(v, "a"), `{"Name":"seen"}`)
+	want(t, "deleted", n.DeletedAt(), 77)
+}
