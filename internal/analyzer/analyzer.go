@@ -122,7 +122,7 @@ func New(opts Options) (*Analyzer, error) {
 	}
 	a.writers.origins = map[string]*origin{}
 	a.members.byName, a.members.dropped = map[string]*member_{}, map[string]bool{}
-	a.vault.saved = map[string]bool{}
+	a.vault.saved, a.vault.waiting = map[string]bool{}, map[string][]graph.Event{}
 	a.rules = newRules(a)
 	if opts.Registry != nil {
 		if err := a.register(opts.Registry); err != nil {

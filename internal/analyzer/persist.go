@@ -4,7 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ type vault struct {
 	saved    map[string]bool // by full name of the origin
 	restored bool            // what the last process left has been read
 	last     time.Time
+	// waiting is what restored origins say of elements that are not there yet, because
+	// the agents that own them have not come back; by full name of the origin.
+	waiting map[string][]graph.Event
 }
 
 const (
@@ -66,6 +70,7 @@ func (a *Analyzer) save(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			a.sayWaiting(ctx)
 			if a.feed.State().Persistent {
 				a.saveAll(false)
 			}
@@ -116,6 +121,9 @@ func (a *Analyzer) saveOrigin(ctx context.Context, o *origin) error {
 	}
 	o.mu.Unlock()
 	b.Events = bus.Collect(a.graph.View(), o.name)
+	a.vault.mu.Lock()
+	b.Events = append(b.Events, a.vault.waiting[o.name]...)
+	a.vault.mu.Unlock()
 	v, err := a.openVault()
 	if err != nil {
 		return err
@@ -212,7 +220,8 @@ func (a *Analyzer) readSaved(ctx context.Context) (map[string]*fold, error) {
 	return folds, nil
 }
 
-// restore says again what persistent origins had said.
+// restore says again what persistent origins had said. What is about elements that are not
+// there waits for them.
 func (a *Analyzer) restore(ctx context.Context, folds map[string]*fold) {
 	waits := map[string]api.Pending{}
 	for name, f := range folds {
@@ -222,7 +231,16 @@ func (a *Analyzer) restore(ctx context.Context, folds map[string]*fold) {
 		o.persist = true
 		o.mu.Unlock()
 		if !touched { // else this process knows better already
-			p, err := o.Snapshot(ctx, f.events())
+			// All of it is said, so that the stream has it for the next process; what the
+			// graph cannot take yet is said again.
+			events := f.events()
+			_, later := present(a.graph.View(), events)
+			if len(later) > 0 {
+				a.vault.mu.Lock()
+				a.vault.waiting[name] = later
+				a.vault.mu.Unlock()
+			}
+			p, err := o.Snapshot(ctx, events)
 			if err != nil {
 				a.log.Warn("origin not restored", "origin", name, "error", err)
 			} else {
@@ -236,6 +254,91 @@ func (a *Analyzer) restore(ctx context.Context, folds map[string]*fold) {
 			a.log.Warn("origin not restored yet", "origin", name, "error", err)
 		}
 	}
+}
+
+// present parts the events of a snapshot into those that can be applied now, and those on
+// elements, or between nodes, that are not there yet.
+func present(v *graph.View, events []graph.Event) (now, later []graph.Event) {
+	nodes := map[string]bool{}
+	there := func(id string) bool {
+		_, ok := v.Node(id)
+		return ok || nodes[id]
+	}
+	for _, e := range events {
+		if e.Op == graph.PutNode {
+			nodes[e.ID] = true
+		}
+	}
+	for _, e := range events {
+		ok := true
+		switch {
+		case e.Op == graph.PutEdge:
+			ok = there(e.Parent) && there(e.Child)
+		case e.Op == graph.PutLayer && e.Edge:
+			_, ok = v.Edge(e.ID)
+		case e.Op == graph.PutLayer:
+			ok = there(e.ID)
+		}
+		if ok {
+			now = append(now, e)
+		} else {
+			later = append(later, e)
+		}
+	}
+	return now, later
+}
+
+// sayWaiting says what waited for elements that are there by now. What the origin has said
+// itself of an element since is newer, and stays.
+func (a *Analyzer) sayWaiting(ctx context.Context) {
+	a.vault.mu.Lock()
+	names := slices.Sorted(maps.Keys(a.vault.waiting))
+	a.vault.mu.Unlock()
+	for _, name := range names {
+		view := a.graph.View()
+		a.vault.mu.Lock()
+		now, later := present(view, a.vault.waiting[name])
+		a.vault.mu.Unlock()
+		now = slices.DeleteFunc(now, func(e graph.Event) bool { return speaks(view, name, e) })
+		if len(now) > 0 {
+			o := a.writers.open(a, name)
+			p, err := o.Commit(ctx, now)
+			if err == nil {
+				_, err = p.Wait(ctx)
+			}
+			o.Close()
+			if err != nil {
+				continue // the next round repeats it
+			}
+		}
+		a.vault.mu.Lock()
+		a.vault.waiting[name] = later
+		if len(later) == 0 {
+			delete(a.vault.waiting, name)
+		}
+		a.vault.mu.Unlock()
+	}
+}
+
+// speaks says whether the origin has a say already where the event would put one.
+func speaks(v *graph.View, origin string, e graph.Event) bool {
+	var el graph.Element
+	if e.Edge || e.Op == graph.PutEdge {
+		edge, _ := v.Edge(e.ID)
+		el = edge.Element
+	} else {
+		node, _ := v.Node(e.ID)
+		el = node.Element
+	}
+	if el.IsZero() {
+		return false
+	}
+	for l := range el.Layers() {
+		if l.Origin == origin {
+			return true
+		}
+	}
+	return e.Op == graph.PutEdge
 }
 
 // streamBack is called when the stream is there, or back.
@@ -256,120 +359,4 @@ func (a *Analyzer) streamBack(ctx context.Context) {
 	if a.opts.OnStream != nil {
 		a.opts.OnStream()
 	}
-}
-
-// fold adds up the batches of one origin to what it says in the end, without a graph: its
-// edges and layers may be on elements of others that are not there yet.
-type fold struct {
-	epoch, seq uint64
-	elements   map[string]*graph.Event // nodes and edges of its own, by id
-	order      []string
-	layers     map[string]*graph.Event // on elements of others, by kind and id
-	said       []string
-}
-
-func newFold() *fold {
-	f := &fold{}
-	f.clear()
-	return f
-}
-
-func (f *fold) clear() {
-	f.elements, f.order = map[string]*graph.Event{}, nil
-	f.layers, f.said = map[string]*graph.Event{}, nil
-}
-
-func (f *fold) apply(b *graph.Batch) {
-	if b.Epoch < f.epoch || b.Epoch == f.epoch && b.Seq <= f.seq && b.Seq > 0 {
-		return
-	}
-	f.epoch, f.seq = b.Epoch, b.Seq
-	if b.Snapshot {
-		f.clear()
-	}
-	for i := range b.Events {
-		f.event(b.Events[i])
-	}
-}
-
-func (f *fold) event(e graph.Event) {
-	key := e.ID
-	onEdge := e.Edge || e.Op == graph.PatchEdge
-	if onEdge {
-		key = "edge " + e.ID
-	}
-	switch e.Op {
-	case graph.PutNode, graph.PutEdge:
-		old := f.elements[e.ID]
-		if old == nil {
-			f.order = append(f.order, e.ID)
-		} else if e.CreatedAt == 0 {
-			e.CreatedAt = old.CreatedAt
-		}
-		f.elements[e.ID] = &e
-	case graph.DeleteNode:
-		delete(f.elements, e.ID)
-		for id, edge := range f.elements {
-			if edge.Op == graph.PutEdge && (edge.Parent == e.ID || edge.Child == e.ID) {
-				delete(f.elements, id)
-			}
-		}
-	case graph.DeleteEdge:
-		delete(f.elements, e.ID)
-	case graph.PatchNode, graph.PatchEdge:
-		to := f.elements[e.ID]
-		if to == nil {
-			if to = f.layers[key]; to == nil {
-				to = &graph.Event{Op: graph.PutLayer, ID: e.ID, Edge: onEdge, Rank: e.Rank}
-				f.layers[key] = to
-				f.said = append(f.said, key)
-			}
-		}
-		for _, op := range e.Patch {
-			if op.Value.Kind() == graph.KindRemoved && to.Op != graph.PutLayer {
-				to.Metadata = to.Metadata.Unset(op.Path)
-			} else {
-				to.Metadata = to.Metadata.Set(op.Path, op.Value)
-			}
-		}
-		if e.UpdatedAt != 0 {
-			to.UpdatedAt = e.UpdatedAt
-		}
-		to.Revision = max(to.Revision, e.Revision)
-	case graph.PutLayer:
-		if f.layers[key] == nil {
-			f.said = append(f.said, key)
-		}
-		f.layers[key] = &e
-	case graph.DropLayer:
-		delete(f.layers, key)
-	case graph.PutSample: // old counters are of no use
-	}
-}
-
-// events are the fold as those of a Snapshot.
-func (f *fold) events() []graph.Event {
-	var nodes, rest []graph.Event
-	for _, id := range f.order {
-		if e := f.elements[id]; e != nil {
-			if e.Op == graph.PutNode {
-				nodes = append(nodes, *e)
-			} else {
-				rest = append(rest, *e)
-			}
-			delete(f.elements, id) // deleted and made again: it is in the order twice
-		}
-	}
-	for _, key := range f.said {
-		if e := f.layers[key]; e != nil {
-			rest = append(rest, *e)
-			delete(f.layers, key)
-		}
-	}
-	return append(nodes, rest...)
-}
-
-// String says how much is in the fold, for logs.
-func (f *fold) String() string {
-	return fmt.Sprintf("%d elements, %d layers", len(f.elements), len(f.layers))
 }
