@@ -37,8 +37,13 @@ func startVisitors(ctx context.Context, n int) (*visitors, error) {
 		v.threads.Go(func() { v.run(ctx, started) })
 	}
 	for range n {
-		if err := <-started; err != nil {
-			return v, err
+		select {
+		case err := <-started:
+			if err != nil {
+				return v, err
+			}
+		case <-ctx.Done(): // a thread that finds it ended says nothing
+			return v, ctx.Err()
 		}
 	}
 	return v, nil
