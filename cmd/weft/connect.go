@@ -308,6 +308,28 @@ func (p *publication) close(ctx context.Context) {
 	p.cl.Close()
 }
 
+// edgesOf says which of the edges the graph has.
+func (c *connection) edgesOf(ctx context.Context, ids []string) (there map[string]bool, err error) {
+	quoted := make([]string, len(ids))
+	for i, id := range ids {
+		quoted[i] = gremlinString(id)
+	}
+	err = c.with(func(cl *client.Client) error {
+		edges, err := cl.QueryEdges(ctx, "G.E().Has('@ID', WITHIN("+strings.Join(quoted, ", ")+"))")
+		there = make(map[string]bool, len(edges))
+		for _, e := range edges {
+			there[e.ID] = true
+		}
+		return err
+	})
+	return there, err
+}
+
+// gremlinString is a text as a string of a query.
+func gremlinString(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s) + "'"
+}
+
 // listen prints messages until the context ends, which is how a user ends it.
 func (c *connection) listen(ctx context.Context, filter string, sync bool) error {
 	cl, err := c.open(func(cfg *client.Config) { cfg.Logger = slog.New(sideHandler{sh: c.sh, name: "weft listen"}) })

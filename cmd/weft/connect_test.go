@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weft-net/weft/gremlin"
 )
 
 // ask runs the program against a server and gives what it says.
@@ -200,5 +202,19 @@ func TestBrokenDumpLeavesNoFile(t *testing.T) {
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
 		t.Errorf("left behind: %v, %v", files, err)
+	}
+}
+
+func TestGremlinString(t *testing.T) {
+	for _, text := range []string{"n1", `it's`, `back\slash`, "line\nend", `"`, `\'`} {
+		q, err := gremlin.Parse("G.V(" + gremlinString(text) + ")")
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		again, err := gremlin.Parse(q.String())
+		if err != nil || again.String() != q.String() || !strings.Contains(q.String(), gremlinString(text)) {
+			t.Errorf("%q is %s in the query %s", text, gremlinString(text), q)
+		}
 	}
 }

@@ -115,6 +115,9 @@ func (l *load) run(ctx context.Context, file string) error {
 	if flushErr := pub.flush(ctx); err == nil {
 		err = flushErr
 	}
+	if err == nil {
+		err = l.findWaiting(ctx)
+	}
 	bar.clear()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w (%d elements were sent before)", l.mode.verb(), file, err, l.sent)
@@ -136,6 +139,33 @@ func (l *load) hold(el element) bool {
 		return !el.edge
 	}
 	return false
+}
+
+// askAtOnce is how many edges one query asks for.
+const askAtOnce = 500
+
+// findWaiting looks for edges that were sent although the file does not have both of
+// their nodes: if the analyzer does not have them either, an edge waits there for a
+// while and then goes, when nobody is left to be told.
+func (l *load) findWaiting(ctx context.Context) error {
+	var suspects []string
+	for _, el := range l.held {
+		if el.edge && (!l.known[el.parent] || !l.known[el.child]) {
+			suspects = append(suspects, el.id)
+		}
+	}
+	for ids := range slices.Chunk(suspects, askAtOnce) {
+		there, err := l.conn.edgesOf(ctx, ids)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if !there[id] && !l.rejected.has(id) {
+				l.rejected.add(id, "", "edge without its nodes: add them, and then it again")
+			}
+		}
+	}
+	return nil
 }
 
 func (l *load) send(ctx context.Context, pub *publication, el element) error {
@@ -192,6 +222,7 @@ func (l *load) summary(file string) error {
 // goroutine may add; the rest is for when all are done.
 type rejections struct {
 	mu      sync.Mutex
+	ids     map[string]bool
 	reasons []string // in order of occurrence
 	by      map[string]*rejection
 	total   int
@@ -223,7 +254,9 @@ func (r *rejections) add(id, at, reason string) {
 	}
 	if r.by == nil {
 		r.by = map[string]*rejection{}
+		r.ids = map[string]bool{}
 	}
+	r.ids[id] = true
 	one := r.by[reason]
 	if one == nil {
 		if len(r.reasons) >= maxReasons {
@@ -240,6 +273,12 @@ func (r *rejections) add(id, at, reason string) {
 	if id != "" && len(one.first) < maxExamples {
 		one.first = append(one.first, id)
 	}
+}
+
+func (r *rejections) has(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[id]
 }
 
 func (r *rejections) count() int {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -14,6 +15,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"weft":       func() { os.Exit(mainExit()) },
 		wsClientName: func() { os.Exit(mainExit()) },
+		"stubborn":   stubborn,
 	})
 }
 
@@ -27,7 +29,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("WEFT_HOST", "testhost")
 			return nil
 		},
-		Cmds: scriptCommands(),
+		Cmds:     scriptCommands(),
+		Deadline: time.Now().Add(2 * time.Minute),
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -26,6 +27,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"eventually": cmdEventually,
 		"analyzer":   cmdAnalyzer,
 		"samegraph":  cmdSameGraph,
+		"terminate":  cmdTerminate,
 	}
 }
 
@@ -77,7 +79,7 @@ func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	got := ""
 	deadline := time.After(scriptPatience)
-	again := time.NewTicker(20 * time.Millisecond)
+	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
 	for {
 		if args[1] == "<" {
@@ -95,6 +97,16 @@ func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
 		case <-deadline:
 			ts.Fatalf("%q not settled within %s; last:\n%s", args[0], scriptPatience, got)
 		}
+	}
+}
+
+// terminate: sends SIGTERM to every background process; wait then wants its end.
+func cmdTerminate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: terminate")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
 	}
 }
 

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// stubborn is a program that does not stop at the first signal; it ends with its
+// standard input, should the second one not end it.
+func stubborn() {
+	ctx, stop := untilSignal(context.Background(), syscall.SIGTERM)
+	defer stop()
+	fmt.Println("up")
+	<-ctx.Done()
+	fmt.Println("asked")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// The first signal asks, the second one ends the process at once.
+func TestSecondSignalEndsTheProcess(t *testing.T) {
+	path, err := exec.LookPath("stubborn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	watchdog := time.AfterFunc(scriptPatience, func() { in.Close() })
+	defer watchdog.Stop()
+	lines := bufio.NewScanner(out)
+	for _, want := range []string{"up", "asked"} {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("said %q, want %q", lines.Text(), want)
+		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		t.Errorf("ended with %v, want the signal", err)
+	}
+}
