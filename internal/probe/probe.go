@@ -75,6 +75,7 @@ type LinuxSettings struct {
 	RouteLimit     int           // routes shown of one table, the count is exact beyond; 1,000
 	NeighbourLimit int           // neighbours, and FDB entries, shown of one link; 1,024
 	NamespaceDirs  []string      // where named namespaces are; /run/netns and /run/docker/netns
+	NamedOnly      bool          // leave out the namespaces that only processes lead to
 	ReceiveBuffer  int           // bytes of the netlink event socket; 32 MiB
 }
 

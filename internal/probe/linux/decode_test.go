@@ -222,16 +222,27 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// Our own part of decodeLink; the rest is the netlink library's, which trusts the kernel.
-func FuzzKindAndCounters(f *testing.F) {
+func FuzzDecodeLink(f *testing.F) {
 	info := attr(unix.IFLA_INFO_KIND, []byte("veth\x00")...)
-	f.Add(append(make([]byte, unix.SizeofIfInfomsg), attr(unix.IFLA_LINKINFO, info...)...))
+	named := attr(unix.IFLA_IFNAME, []byte("v0\x00")...)
+	f.Add(slices.Concat(make([]byte, unix.SizeofIfInfomsg), named, attr(unix.IFLA_LINKINFO, info...)))
+	f.Add(slices.Concat(make([]byte, unix.SizeofIfInfomsg), named, attr(unix.IFLA_MTU, 1)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) < unix.SizeofIfInfomsg {
-			return
+		if s, ok := decodeLink(b); ok && s.name == "" {
+			t.Errorf("%+v", s)
 		}
-		_, _ = kindAndCounters(b)
 	})
+}
+
+// A link that the netlink library cannot read is shown without what is special to it.
+func TestLinkWithAShortAttribute(t *testing.T) {
+	b := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(b[4:], 7)
+	b = slices.Concat(b, attr(unix.IFLA_IFNAME, []byte("v0\x00")...), attr(unix.IFLA_MTU, 1), attr(unix.IFLA_MASTER, native(3)...))
+	s, ok := decodeLink(b)
+	if !ok || s.name != "v0" || s.index != 7 || s.master != 3 || s.kind != "device" {
+		t.Errorf("%+v %v", s, ok)
+	}
 }
 
 func TestFlagNames(t *testing.T) {

@@ -231,7 +231,7 @@ func (l *loop) orphaned(s *space) {
 
 // scanSoon has /proc scanned, if that is not under way.
 func (l *loop) scanSoon() {
-	if !l.all || l.scanning {
+	if !l.all || l.scanning || l.limits.NamedOnly {
 		return
 	}
 	l.scanning = true

@@ -39,11 +39,11 @@ func decodeLink(b []byte) (linkState, bool) {
 	if len(b) < unix.SizeofIfInfomsg || b[0] != unix.AF_UNSPEC {
 		return linkState{}, false
 	}
-	link, err := netlink.LinkDeserialize(nil, b)
-	if err != nil || link.Attrs().Name == "" {
+	link := deserialize(b)
+	attrs := link.Attrs()
+	if attrs.Name == "" {
 		return linkState{}, false
 	}
-	attrs := link.Attrs()
 	s := linkState{
 		index: attrs.Index, name: attrs.Name, flags: attrs.RawFlags,
 		state:  strings.ToUpper(attrs.OperState.String()),
@@ -53,6 +53,50 @@ func decodeLink(b []byte) (linkState, bool) {
 	s.fields = commonFields(attrs, &s)
 	s.fields = append(s.fields, kindFields(link, &s)...)
 	return s, true
+}
+
+// deserialize has the netlink library read a link. The library trusts the kernel with the
+// length of each attribute: where it stumbles, the link is read without what is special to
+// its type.
+func deserialize(b []byte) (link netlink.Link) {
+	defer func() {
+		if recover() != nil {
+			link = plain(b)
+		}
+	}()
+	link, err := netlink.LinkDeserialize(nil, b)
+	if err != nil {
+		return plain(b)
+	}
+	return link
+}
+
+// plain reads what all links have.
+func plain(b []byte) netlink.Link {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Index = int(int32(u32(b[4:])))
+	attrs.RawFlags = u32(b[8:])
+	for kind, value := range attributes(b[unix.SizeofIfInfomsg:]) {
+		switch kind {
+		case unix.IFLA_IFNAME:
+			attrs.Name = unix.ByteSliceToString(value)
+		case unix.IFLA_ADDRESS:
+			attrs.HardwareAddr = slices.Clone(value)
+		case unix.IFLA_MTU:
+			attrs.MTU = int(u32(value))
+		case unix.IFLA_MASTER:
+			attrs.MasterIndex = int(u32(value))
+		case unix.IFLA_LINK:
+			attrs.ParentIndex = int(u32(value))
+		case unix.IFLA_LINK_NETNSID:
+			attrs.NetNsID = int(int32(u32(value)))
+		case unix.IFLA_OPERSTATE:
+			if len(value) > 0 {
+				attrs.OperState = netlink.LinkOperState(value[0])
+			}
+		}
+	}
+	return &netlink.Device{LinkAttrs: attrs}
 }
 
 // same reports whether b says the same, counters aside.

@@ -89,25 +89,35 @@ func (p *Probe) Run(ctx context.Context, sink probe.Sink) error {
 			return err
 		}
 		closers = append(closers, w.close)
-		scanEvery := scanPause
-		if processes, err := listenProcesses(); err == nil {
-			closers = append(closers, processes.close)
-			readers.Go(func() { l.readProcesses(processes, l.own.inode) })
-		} else {
-			scanEvery = scanPauseDeaf
-			l.log.Info("namespaces of processes are looked for every two seconds: the kernel does not tell", "error", err)
-		}
 		for _, dir := range l.limits.NamespaceDirs {
 			l.listNames(dir, true)
 		}
-		l.scanned(scanProcesses(l.own.inode), true)
 		readers.Go(func() { w.run(l) })
-		l.scanEvery(scanEvery)
+		if !l.limits.NamedOnly {
+			if processes := l.followProcesses(); processes != nil {
+				closers = append(closers, processes.close)
+				readers.Go(func() { l.readProcesses(processes, l.own.inode) })
+			}
+		}
 	}
 	l.measureEvery(p.env.Settings.Linux.MetricInterval)
 	l.after(firstReading, l.start)
 	l.run()
 	return nil
+}
+
+// followProcesses looks for the namespaces of processes, now and from time to time, and
+// returns the socket through which the kernel tells of processes, if it does.
+func (l *loop) followProcesses() *events {
+	pause := scanPause
+	processes, err := listenProcesses()
+	if err != nil {
+		pause = scanPauseDeaf
+		l.log.Info("the kernel does not tell of processes: their namespaces are looked for every two seconds", "error", err)
+	}
+	l.scanned(scanProcesses(l.own.inode), true)
+	l.scanEvery(pause)
+	return processes
 }
 
 // canEnter reports whether this process may enter other network namespaces.

@@ -90,7 +90,26 @@ func TestNamespaceOfAProcess(t *testing.T) {
 	})
 }
 
-// Where the process connector does not answer, the scan of /proc finds and loses it.
+// With NamedOnly the namespaces of processes are left out.
+func TestNamedNamespacesOnly(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	ns := testenv.NewNamespace(t)
+	w := watch(t, func(e *probe.Env) { e.Settings.Linux.NamedOnly = true })
+	w.node("Type", "netns", "Name", ns.Name)
+	if n, ok := w.find("Type", "netns", "Pid", strconv.Itoa(cmd.Process.Pid)); ok {
+		t.Errorf("it shows %v", n.Metadata().Map())
+	}
+}
+
+// A namespace whose name is gone while a process is in it is named after the process.
 func TestNamespaceOutlivesItsName(t *testing.T) {
 	w := watch(t)
 	ns := testenv.NewNamespace(t)
