@@ -54,6 +54,7 @@ func (a *App) startAgent(ctx context.Context, stop context.CancelCauseFunc, opts
 		Graph: graph.Options{OrphanAge: a.cfg.Graph.OrphanAge, OrphanMax: a.cfg.Graph.OrphanMax, SamplesKept: 1},
 		Settings: probe.Settings{Linux: probe.LinuxSettings{
 			MetricInterval: a.cfg.Probes.Linux.MetricInterval, NamespaceDirs: a.cfg.Probes.Linux.NetnsDirs,
+			NamedOnly: !a.cfg.Probes.Linux.Processes,
 		}},
 	})
 	if err != nil {
