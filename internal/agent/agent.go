@@ -115,7 +115,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer publisher.Close()
 	var probes, rest sync.WaitGroup
-	a.opts.Conn.NotifyUp(a.out.connected)
+	disconnects := &a.opts.Conn.Counters().Disconnects
+	a.opts.Conn.NotifyUp(func() { a.out.connected(disconnects.Load()) })
 	// The queue is emptied once more after the probes have gone.
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

@@ -28,9 +28,10 @@ type outbox struct {
 	origins map[string]*origin
 	order   []*origin // as they appeared
 	queue   []*graph.Batch
-	events  int  // in queue
-	sending bool // a batch left the queue and is not handed over yet
-	deaf    bool // nobody takes batches: wait for a request or a connection
+	events  int    // in queue
+	sending bool   // a batch left the queue and is not handed over yet
+	cuts    uint64 // disconnections answered with snapshots
+	deaf    bool   // nobody takes batches: wait for a request or a connection
 	heard   time.Time
 }
 
@@ -241,13 +242,17 @@ func (x *outbox) drain(limit time.Duration) {
 	}
 }
 
-// connected is called when the bus is there again: whatever was sent before may be lost.
-func (x *outbox) connected() {
+// connected is called when the bus is there, or there again after so many disconnections:
+// whatever was sent before one may be lost.
+func (x *outbox) connected(disconnects uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.deaf = false
-	for _, o := range x.order {
-		o.stale = o.stale || o.seq > 0
+	if disconnects != x.cuts {
+		x.cuts = disconnects
+		for _, o := range x.order {
+			o.stale = o.stale || o.seq > 0
+		}
 	}
 	notify(x.wake)
 	notify(x.beatNow)

@@ -139,7 +139,11 @@ func (s *stage) truth() map[string]thing {
 // expectTruth waits until the analyzer's graph is the truth, element by element.
 func (s *stage) expectTruth(what string, since time.Time, limit time.Duration) time.Duration {
 	s.t.Helper()
-	truth := s.truth()
+	return s.expectRight(what, s.truth(), since, limit)
+}
+
+func (s *stage) expectRight(what string, truth map[string]thing, since time.Time, limit time.Duration) time.Duration {
+	s.t.Helper()
 	for {
 		problem := s.compare(truth)
 		if problem == "" {
