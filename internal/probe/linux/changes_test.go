@@ -193,6 +193,23 @@ func TestRoutes(t *testing.T) {
 	w.until("routes outlive their link", func() bool { return !has("10.8.0.0/16")() })
 }
 
+// A route may name an object that holds its next hop, which changes on its own.
+func TestNextHopObjects(t *testing.T) {
+	ns := testenv.NewNamespace(t)
+	ns.IPBatch("link add v0 type veth peer name v1", "address add 10.1.0.1/24 dev v0", "link set v1 up", "link set v0 up")
+	ns.IP("nexthop", "add", "id", "7", "via", "10.1.0.254", "dev", "v0")
+	ns.IP("route", "add", "10.9.0.0/16", "nhid", "7")
+	w := watch(t)
+	has := func(what string) func() bool {
+		return func() bool { return strings.Contains(text(w.link(ns, "v0"), "RoutingTables"), what) }
+	}
+	w.until("no next hop", has(`"IP":"10.1.0.254"`))
+	ns.IP("nexthop", "replace", "id", "7", "via", "10.1.0.253", "dev", "v0")
+	w.until("the old next hop", has(`"IP":"10.1.0.253"`))
+	ns.IP("nexthop", "del", "id", "7")
+	w.until("the route stays", func() bool { return !has("10.9.0.0/16")() })
+}
+
 func TestManyRoutesAreCut(t *testing.T) {
 	ns := testenv.NewNamespace(t)
 	ns.IP("link", "add", "v0", "type", "veth", "peer", "name", "v1")

@@ -148,7 +148,7 @@ func (l *loop) event(s *space, m message) {
 		if n, ok := decodeNeighbour(m.data); ok {
 			l.neighbourEvent(s, n, m.kind == unix.RTM_NEWNEIGH)
 		}
-	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
 		l.wantRoutes(s)
 	}
 }

@@ -202,6 +202,8 @@ func listen(groups []int, buffer int) (*events, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Kernels before 5.3 have no next hop objects, and no group for them.
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, unix.RTNLGRP_NEXTHOP)
 	e.all = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1) == nil
 	return e, nil
 }

@@ -55,6 +55,9 @@ func (p *Probe) Run(ctx context.Context, sink probe.Sink) error {
 
 	l.visitors, err = startVisitors(ctx, min(8, 2*runtime.GOMAXPROCS(0)))
 	closers = append(closers, l.visitors.wait)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("probe %s: %w", Name, err)
 	}

@@ -291,6 +291,20 @@ func TestStopInTheMiddle(t *testing.T) {
 	}
 }
 
+// A probe that is to end before it has begun does so without a word.
+func TestStopBeforeTheStart(t *testing.T) {
+	p, err := New(probe.Env{Host: "h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	sink := &firstReplace{done: cancel}
+	if err := p.Run(ctx, sink); err != nil || sink.events != nil {
+		t.Errorf("Run: %v, said %v", err, sink.events)
+	}
+}
+
 func descriptors(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
