@@ -41,6 +41,7 @@ type origin struct {
 
 	// What persist.go wants to know.
 	unsaved   int    // bytes applied since the last save
+	saved     int    // bytes of the last save
 	streamSeq uint64 // of the last batch applied
 	touched   bool   // something was said in this process
 	empty     bool   // the last thing said was that there is nothing

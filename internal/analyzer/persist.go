@@ -29,7 +29,7 @@ type vault struct {
 
 const (
 	vaultName   = "weft_origins"
-	saveBytes   = 16 << 20 // said since the last snapshot, before there is another
+	saveBytes   = 16 << 20 // said since the last snapshot, at least, before there is another
 	saveTick    = time.Second
 	savedFormat = 1
 	slowStorage = 10 * time.Second
@@ -96,12 +96,12 @@ func (a *Analyzer) saveAll(end bool) {
 	a.vault.mu.Unlock()
 	for _, o := range order {
 		o.mu.Lock()
-		unsaved, persist := o.unsaved, o.persist
+		unsaved, persist, size := o.unsaved, o.persist, o.saved
 		o.mu.Unlock()
 		a.vault.mu.Lock()
 		known := a.vault.saved[o.name]
 		a.vault.mu.Unlock()
-		if !persist || known && (unsaved == 0 || unsaved < saveBytes && !old && !end) {
+		if !persist || known && (unsaved == 0 || unsaved < a.saveAfter(size) && !old && !end) {
 			continue
 		}
 		if err := a.saveOrigin(ctx, o); err != nil {
@@ -110,17 +110,26 @@ func (a *Analyzer) saveAll(end bool) {
 	}
 }
 
+// saveAfter is how much an origin says before it is saved again: as much as the last
+// snapshot was large, so that a large one costs no more than what is said, and little
+// enough for the stream to hold it.
+func (a *Analyzer) saveAfter(size int) int {
+	return max(saveBytes, min(size, int(a.opts.Stream.MaxBytes/4)))
+}
+
 func (a *Analyzer) saveOrigin(ctx context.Context, o *origin) error {
 	// What is read first is contained in the view that is taken after it: to replay a
 	// batch that the snapshot has already does no harm, to miss one would.
 	o.mu.Lock()
 	b := graph.Batch{Origin: o.name, Epoch: o.epoch, Seq: o.seq - uint64(len(o.pending)), Snapshot: true}
-	after, unsaved := o.streamSeq, o.unsaved
+	after, unsaved, touched := o.streamSeq, o.unsaved, o.touched
 	if after == 0 {
 		after = a.feedSequence()
 	}
 	o.mu.Unlock()
-	b.Events = bus.Collect(a.graph.View(), o.name)
+	if touched { // else there is nothing of it: no need to look through the graph
+		b.Events = bus.Collect(a.graph.View(), o.name)
+	}
 	a.vault.mu.Lock()
 	b.Events = append(b.Events, a.vault.waiting[o.name]...)
 	a.vault.mu.Unlock()
@@ -128,11 +137,13 @@ func (a *Analyzer) saveOrigin(ctx context.Context, o *origin) error {
 	if err != nil {
 		return err
 	}
-	if err := v.Save(ctx, o.name, graph.AppendBatch(appendSaved(nil, after), &b)); err != nil {
+	data := graph.AppendBatch(appendSaved(nil, after), &b)
+	if err := v.Save(ctx, o.name, data); err != nil {
 		return err
 	}
 	o.mu.Lock()
 	o.unsaved -= unsaved
+	o.saved = len(data)
 	o.mu.Unlock()
 	a.vault.mu.Lock()
 	a.vault.saved[o.name] = true

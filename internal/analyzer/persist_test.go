@@ -115,7 +115,7 @@ func TestSavedFormsThatAreNone(t *testing.T) {
 			t.Errorf("%v became %+v", data, b)
 		}
 	}
-	var want *graph.Batch = &graph.Batch{Origin: "a@b", Snapshot: true}
+	want := &graph.Batch{Origin: "a@b", Snapshot: true}
 	after, b, err := parseSaved(graph.AppendBatch(appendSaved(nil, 77), want))
 	if err != nil || after != 77 || b.Origin != "a@b" || !b.Snapshot {
 		t.Errorf("%d, %+v, %v", after, b, err)

@@ -1,5 +1,5 @@
-// Package bustest starts the NATS servers that tests of the bus need. Servers end with their
-// test. It is for tests only.
+// Package bustest starts the NATS servers that tests of the bus need. It is for tests only, and
+// called from the goroutine of the test that it is for; what it starts ends with that test.
 package bustest
 
 import (
