@@ -217,7 +217,7 @@ func (g *group) later(delay time.Duration) {
 		switch {
 		case g.ctx.Err() != nil:
 		case g.starting || g.filter != nil:
-			g.start()
+			g.lose() // what changed meanwhile was not told
 		default:
 			g.again()
 		}

@@ -65,7 +65,8 @@ func (h *hub) run(ctx context.Context) {
 	defer close(h.done)
 	h.ctx = ctx
 	log := h.s.deps.Graph.Subscribe()
-	h.moment = log.View().Moment()
+	h.view = log.View()
+	h.moment = h.view.Moment()
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
@@ -121,15 +122,14 @@ func (h *hub) do(command func()) bool {
 }
 
 func (h *hub) handle(n news) {
-	h.view = nil
 	if n.lost != nil {
-		h.moment = n.lost.Moment()
+		h.view, h.moment = n.lost, n.lost.Moment()
 		for _, g := range h.groups {
 			g.lose()
 		}
 		return
 	}
-	h.moment = n.commit.Moment
+	h.view, h.moment = nil, n.commit.Moment
 	for _, g := range h.groups {
 		g.commit(n.commit)
 	}
@@ -242,8 +242,9 @@ func (h *hub) sync(sub *subscriber, uuid string) {
 		sub.send(kind, uuid, skydive.StatusBadRequest, graph.String(err.Error()).AppendJSON(nil))
 		return
 	}
+	entry.answer = true
 	if err := sub.out.push(entry); err != nil {
-		sub.out.replace(entry)
+		sub.end(websocket.StatusPolicyViolation, "too many SyncRequests before the answers were read")
 	}
 }
 
@@ -282,6 +283,7 @@ func (s *Server) replyWithGraph(c *socket, kind, uuid string) {
 	entry := stateMessage(s, c.protobuf, kind, uuid, func(buf *buffer, flush func() error, tail string) error {
 		return appendGraph(buf, view, flush, tail)
 	})
+	entry.answer = true
 	if err := c.out.push(entry); err != nil {
 		s.metrics.dropped.WithLabelValues("reply").Inc()
 	}

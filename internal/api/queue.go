@@ -15,7 +15,12 @@ type outgoing struct {
 	frames []frame
 	size   int64
 	stream func(w io.Writer) error
+	answer bool // to a request of the client's: it is not dropped with the events
 }
+
+// maxStreams is how many messages that are written as they are made may wait: each holds
+// on to a state of the graph.
+const maxStreams = 16
 
 // errFull says that a queue is at its bound.
 var errFull = errors.New("queue full")
@@ -25,11 +30,12 @@ var errFull = errors.New("queue full")
 type queue struct {
 	limit int64
 
-	mu     sync.Mutex
-	list   []outgoing
-	size   int64
-	closed bool
-	wake   chan struct{} // holds a token when there is something to take
+	mu      sync.Mutex
+	list    []outgoing
+	size    int64
+	streams int
+	closed  bool
+	wake    chan struct{} // holds a token when there is something to take
 }
 
 func newQueue(limit int64) *queue { return &queue{limit: limit, wake: make(chan struct{}, 1)} }
@@ -42,26 +48,36 @@ func (q *queue) push(entry outgoing) error {
 	if q.closed {
 		return nil
 	}
-	if q.size > 0 && q.size+entry.size > q.limit {
+	if q.size > 0 && q.size+entry.size > q.limit || entry.stream != nil && q.streams >= maxStreams {
 		return errFull
 	}
-	q.list = append(q.list, entry)
-	q.size += entry.size
-	q.signal()
+	q.add(entry)
 	return nil
 }
 
-// replace drops what waits and puts one entry in its place.
+func (q *queue) add(entry outgoing) {
+	q.list = append(q.list, entry)
+	q.size += entry.size
+	if entry.stream != nil {
+		q.streams++
+	}
+	q.signal()
+}
+
+// replace drops what waits, but for answers, and puts one entry in its place.
 func (q *queue) replace(entry outgoing) (dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, old := range q.list {
-		dropped += len(old.frames)
+	old := q.list
+	q.list, q.size, q.streams = nil, 0, 0
+	for _, former := range old {
+		if former.answer {
+			q.add(former)
+		} else {
+			dropped += len(former.frames)
+		}
 	}
-	clear(q.list)
-	q.list = append(q.list[:0], entry)
-	q.size = entry.size
-	q.signal()
+	q.add(entry)
 	return dropped
 }
 
@@ -72,7 +88,7 @@ func (q *queue) take(ctx context.Context, into []outgoing) ([]outgoing, error) {
 		if len(q.list) > 0 {
 			into = append(into[:0], q.list...)
 			clear(q.list)
-			q.list, q.size = q.list[:0], 0
+			q.list, q.size, q.streams = q.list[:0], 0, 0
 			q.mu.Unlock()
 			return into, nil
 		}

@@ -205,7 +205,7 @@ func (c *socket) send(kind, uuid string, status int, obj []byte) {
 		return
 	}
 	data := appendMessage(nil, c.protobuf, kind, uuid, status, obj)
-	if err := c.out.push(outgoing{frames: []frame{data}, size: int64(len(data))}); err != nil {
+	if err := c.out.push(outgoing{frames: []frame{data}, size: int64(len(data)), answer: true}); err != nil {
 		c.s.metrics.dropped.WithLabelValues("reply").Inc()
 	}
 }

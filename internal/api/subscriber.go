@@ -146,7 +146,9 @@ func (sub *subscriber) past(query *gremlin.Query, ms int64, uuid string) {
 		return
 	}
 	reply := func(write func(buf *buffer, flush func() error, tail string) error) {
-		if err := sub.out.push(stateMessage(sub.s, sub.protobuf, skydive.MsgSyncReply, uuid, write)); err != nil {
+		entry := stateMessage(sub.s, sub.protobuf, skydive.MsgSyncReply, uuid, write)
+		entry.answer = true
+		if err := sub.out.push(entry); err != nil {
 			sub.s.metrics.dropped.WithLabelValues("reply").Inc()
 		}
 	}
