@@ -132,11 +132,11 @@ func (c *connection) explainError(err error) error {
 	case errors.Is(err, client.ErrForbidden):
 		return &exitError{exitRefused, fmt.Errorf("analyzer %s does not allow this user to do that: a user of role admin may (%w)", c.address(), err)}
 	case errors.Is(err, client.ErrNotFound):
-		return &exitError{exitNotFound, err}
-	case errors.Is(err, client.ErrUnavailable):
+		return &exitError{exitNotFound, reason(err)}
+	case errors.As(err, &answer) && (answer.Status == http.StatusBadGateway || answer.Status == http.StatusServiceUnavailable):
 		return &exitError{exitUnreachable, fmt.Errorf("analyzer %s is not ready: try again (%w)", c.address(), err)}
 	case errors.As(err, &answer):
-		return err
+		return reason(err)
 	case errors.As(err, &certErr):
 		return &exitError{exitUnreachable, fmt.Errorf("analyzer %s shows a certificate that is not trusted: name its authority with --cacert (%w)", c.address(), certErr.Err)}
 	case errors.As(err, &dnsErr):
@@ -149,6 +149,16 @@ func (c *connection) explainError(err error) error {
 		return &exitError{exitUnreachable, fmt.Errorf("analyzer %s stopped answering: %w", c.address(), err)}
 	}
 	return err
+}
+
+// reason is what the analyzer said, when that is a line that a person can read; the
+// request it answers is known to who made it.
+func reason(err error) error {
+	var answer *client.Error
+	if !errors.As(err, &answer) || answer.Message == "" || len(answer.Message) > 2000 || strings.ContainsAny(answer.Message, "<\n") {
+		return err
+	}
+	return errors.New(answer.Message)
 }
 
 // with opens a client for one piece of work.
@@ -165,23 +175,9 @@ func (c *connection) query(ctx context.Context, expr string) (answer jsontext.Va
 	err = c.with(func(cl *client.Client) error {
 		raw, err := cl.Query(ctx, expr)
 		answer = jsontext.Value(raw)
-		return queryError(err)
+		return err
 	})
 	return answer, err
-}
-
-// queryError leaves out where a query was sent when the query itself is at fault.
-func queryError(err error) error {
-	var answer *client.Error
-	if !errors.As(err, &answer) || answer.Message == "" {
-		return err
-	}
-	switch answer.Status {
-	case http.StatusBadRequest, http.StatusNotAcceptable, http.StatusRequestEntityTooLarge,
-		http.StatusUnprocessableEntity, http.StatusGatewayTimeout, http.StatusInternalServerError:
-		return errors.New(answer.Message)
-	}
-	return err
 }
 
 // queryTo copies the answer to a query to w as it comes.
@@ -189,7 +185,7 @@ func (c *connection) queryTo(ctx context.Context, w io.Writer, expr, accept stri
 	return c.with(func(cl *client.Client) error {
 		out := bufio.NewWriter(w)
 		_, err := cl.QueryTo(ctx, expr, accept, out)
-		return errors.Join(queryError(err), out.Flush())
+		return errors.Join(err, out.Flush())
 	})
 }
 
@@ -197,7 +193,7 @@ func (c *connection) explain(ctx context.Context, expr string) (plan gremlin.Exp
 	err = c.with(func(cl *client.Client) error {
 		raw, err := cl.Explain(ctx, expr)
 		if err != nil {
-			return queryError(err)
+			return err
 		}
 		var answer struct{ Plan *gremlin.Explanation }
 		if json.Unmarshal(raw, &answer) != nil || answer.Plan == nil {
@@ -339,7 +335,7 @@ func (c *connection) listen(ctx context.Context, filter string, sync bool) error
 	defer cl.Close()
 	sub, err := cl.Subscribe(ctx, client.SubscribeOptions{Filter: filter, Sync: sync})
 	if err != nil {
-		return c.explainError(queryError(err))
+		return c.explainError(err)
 	}
 	defer sub.Close()
 	out := lineWriter{bufio.NewWriter(c.sh.out)}
@@ -349,7 +345,7 @@ func (c *connection) listen(ctx context.Context, filter string, sync bool) error
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			return c.explainError(queryError(err))
+			return c.explainError(err)
 		}
 		if ev.Type == client.EventLost {
 			c.sh.note("weft listen: changes were lost here; with --sync-request the whole graph would make up for them")

@@ -80,7 +80,7 @@ func (l *load) run(ctx context.Context, file string) error {
 	sh := l.conn.sh
 	in, size, err := sh.openInput(file)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", l.mode.verb(), file, err)
+		return err
 	}
 	defer in.Close()
 	pub, err := l.conn.publish(ctx, l.clientType, l.host, func(e *client.PublishError) {
@@ -120,7 +120,7 @@ func (l *load) run(ctx context.Context, file string) error {
 	}
 	bar.clear()
 	if err != nil {
-		return fmt.Errorf("%s %s: %w (%d elements were sent before)", l.mode.verb(), file, err, l.sent)
+		return fmt.Errorf("%s: %w (%d elements were sent before)", file, err, l.sent)
 	}
 	return l.summary(file)
 }
@@ -215,7 +215,7 @@ func (l *load) summary(file string) error {
 	if l.mode == loadUpdate && !l.force && l.rejected.mention("revision") {
 		hint = ": to update whatever revision is there, use --force"
 	}
-	return fmt.Errorf("%s %s: %d of %d elements were rejected%s", l.mode.verb(), file, bad, l.sent+l.rejected.local, hint)
+	return fmt.Errorf("%s: %d of %d elements were rejected%s", file, bad, l.sent+l.rejected.local, hint)
 }
 
 // rejections collects what was refused, by reason, with a bound on what it keeps. Any

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,7 +121,7 @@ func (r resource) list(conn *connection) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := conn.get(cmd.Context(), r.path, "")
 			if err != nil {
-				return fmt.Errorf("list of %ss: %w", r.title, err)
+				return err
 			}
 			if asJSON {
 				return conn.sh.printJSON(text)
@@ -158,7 +159,7 @@ func (r resource) get(conn *connection) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := conn.get(cmd.Context(), r.path, args[0])
 			if err != nil {
-				return fmt.Errorf("%s %s: %w", r.title, args[0], err)
+				return naming(args[0], err)
 			}
 			if asJSON {
 				return conn.sh.printJSON(text)
@@ -176,6 +177,23 @@ func (r resource) get(conn *connection) *cobra.Command {
 	return cmd
 }
 
+// momentText shows milliseconds since the epoch, as CreatedAt has them, as a time.
+func momentText(ms string) string {
+	n, err := strconv.ParseInt(ms, 10, 64)
+	if err != nil {
+		return ms
+	}
+	return time.UnixMilli(n).UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// naming puts the id before an error that does not have it.
+func naming(id string, err error) error {
+	if strings.Contains(err.Error(), id) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", id, err)
+}
+
 // addFields gives a row for each field, with the path of those inside of others.
 func addFields(t *table, prefix string, r record) {
 	for _, key := range r.keys {
@@ -186,7 +204,11 @@ func addFields(t *table, prefix string, r record) {
 				continue
 			}
 		}
-		t.add(prefix+key, text(v))
+		value := text(v)
+		if prefix == "" && strings.HasSuffix(key, "edAt") {
+			value = momentText(value)
+		}
+		t.add(prefix+key, value)
 	}
 }
 
@@ -199,7 +221,7 @@ func (r resource) delete(conn *connection) *cobra.Command {
 			var errs []error
 			for _, id := range args {
 				if err := conn.delete(cmd.Context(), r.path, id); err != nil {
-					errs = append(errs, fmt.Errorf("delete %s %s: %w", r.title, id, err))
+					errs = append(errs, naming(id, err))
 				}
 			}
 			return errors.Join(errs...)
@@ -322,14 +344,14 @@ func (r resource) post(ctx context.Context, conn *connection, body map[string]an
 	}
 	answer, err := conn.create(ctx, r.path, text, ttl)
 	if err != nil {
-		return fmt.Errorf("create %s: %w", r.title, err)
+		return err
 	}
 	if asJSON {
 		return conn.sh.printJSON(answer)
 	}
 	made, err := parseRecord(answer)
 	if err != nil {
-		return fmt.Errorf("create %s: answer of the analyzer: %w", r.title, err)
+		return fmt.Errorf("answer of the analyzer: %w", err)
 	}
 	_, err = fmt.Fprintln(conn.sh.out, printable(made.column("@"+r.id)))
 	return err

@@ -94,7 +94,7 @@ func (r record) column(name string) string {
 	if field, ok := strings.CutPrefix(name, "@"); ok {
 		return text(r.values[field])
 	}
-	if v, ok := r.values[name]; ok && name != "Metadata" {
+	if v, ok := r.values[name]; ok {
 		return text(v)
 	}
 	v, ok := r.lookup("Metadata." + strings.TrimPrefix(name, "Metadata."))

@@ -33,6 +33,9 @@ n2  v1    veth  h
 v0    1500  10.0.0.1/24,10.0.1.1/24  10.0.0.2,10.0.0.3  3          veth           -
 v1    -     -                        -                  1          veth           -
 `},
+		{name: "the whole metadata", json: `[{"ID":"a","Metadata":{"Name":"x"}}]`, columns: []string{"ID", "Metadata"}, want: `ID  Metadata
+a   {"Name":"x"}
+`},
 		{name: "edges", json: "[" + edgeE + "]", want: `ID  RelationType  Parent  Child  Host
 e1  layer2        n1      n2     h
 `},

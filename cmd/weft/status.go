@@ -96,21 +96,23 @@ func printStatus(sh *shell, status record) error {
 	return nil
 }
 
-// objectsByName says whether all values are objects with something in them, which is
-// a table, and not one object with objects in it, such as Peers.
+// objectsByName says whether all values are objects with plain values in them, which
+// is a table, and not one object with objects in it, such as Peers.
 func objectsByName(r record) bool {
 	for _, v := range r.values {
 		if v.Kind() != '{' {
 			return false
 		}
 		inner, err := parseRecord(v)
-		if err != nil || len(inner.keys) == 0 {
+		if err != nil {
 			return false
 		}
+		plain := false
 		for _, deep := range inner.values {
-			if deep.Kind() == '{' {
-				return false
-			}
+			plain = plain || deep.Kind() != '{'
+		}
+		if !plain {
+			return false
 		}
 	}
 	return true
