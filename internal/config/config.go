@@ -64,7 +64,6 @@ type Graph struct {
 type Query struct {
 	Deadline   time.Duration `koanf:"deadline" doc:"how long a query may run"`
 	MaxResults int           `koanf:"max-results" doc:"how many results a query may give"`
-	MaxBytes   Bytes         `koanf:"max-bytes" doc:"how large a query's answer may be"`
 }
 
 // API bounds the HTTP and WebSocket server.
@@ -119,7 +118,7 @@ func Default() Config {
 			SamplesKept: 240,
 			Expire:      time.Hour,
 		},
-		Query: Query{Deadline: 30 * time.Second, MaxResults: 1_000_000, MaxBytes: 1 * GiB},
+		Query: Query{Deadline: 30 * time.Second, MaxResults: 1_000_000},
 		API: API{
 			MaxBody:       64 * MiB,
 			MaxSockets:    10_000,
