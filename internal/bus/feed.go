@@ -110,6 +110,10 @@ func (c *Conn) Feed(opts FeedOptions) (*Feed, error) {
 		return nil, fmt.Errorf("subscription to graph batches: %w", err)
 	}
 	f.core = sub
+	if c.Connected() {
+		// What is published from now on arrives. Where the bus is not there, nothing can be.
+		_ = c.nc.FlushTimeout(jetStreamWait)
+	}
 	f.stopped.Go(f.run)
 	return f, nil
 }
