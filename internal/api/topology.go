@@ -101,7 +101,7 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, warning := range result.Warnings() {
-		w.Header().Add("X-Weft-Warning", headerText(warning))
+		w.Header().Add(skydive.HeaderWarning, headerText(warning))
 	}
 	accept := r.Header.Get("Accept")
 	switch {

@@ -407,7 +407,7 @@ func TestSilentClientsAreClosedAndBusyOnesAreNot(t *testing.T) {
 
 func TestFloodingPublisherIsSlowedAndNothingIsLost(t *testing.T) {
 	s := apitest.Start(t, func(d *api.Deps) {
-		d.Limits.PingDelay, d.Limits.PongTimeout = 20*time.Millisecond, 100*time.Millisecond
+		d.Limits.PingDelay, d.Limits.PongTimeout = 50*time.Millisecond, 500*time.Millisecond
 	})
 	release := s.Committer.Hold()
 	p := dial(t, s, "/ws/publisher", "X-Host-ID", "h1")
@@ -427,7 +427,7 @@ func TestFloodingPublisherIsSlowedAndNothingIsLost(t *testing.T) {
 	select {
 	case err := <-sent:
 		t.Fatalf("10 MB went nowhere: %v", err)
-	case <-time.After(500 * time.Millisecond): // five times the deadline for pongs
+	case <-time.After(1500 * time.Millisecond): // three times the deadline for pongs
 	}
 	release()
 	if err := <-sent; err != nil {
