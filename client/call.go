@@ -42,6 +42,11 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		defer closeBody(res)
 		return nil, errorOf(k.method, k.path, res)
 	}
+	if c.cfg.OnWarning != nil {
+		for _, warning := range res.Header.Values(skydive.HeaderWarning) {
+			c.cfg.OnWarning(warning)
+		}
+	}
 	return res, nil
 }
 

@@ -49,6 +49,7 @@ const (
 const (
 	HeaderAuthToken   = "X-Auth-Token"   // a token, beside the cookie and Authorization
 	HeaderWeftVersion = "X-Weft-Version" // weft: in each of its answers, handshakes too; whoever sees it may use weft's additions
+	HeaderWarning     = "X-Weft-Warning" // weft: what a reader of a query's result should know, once for each
 	HeaderResourceTTL = "X-Resource-TTL" // on creation: a Go duration after which the resource goes
 )
 

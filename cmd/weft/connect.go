@@ -70,6 +70,7 @@ func (c *connection) open(change func(*client.Config)) (*client.Client, error) {
 		Password:   orElse(c.password, c.sh.getenv("WEFT_PASSWORD", "SKYDIVE_PASSWORD")),
 		TLS:        secure,
 		ClientType: "weft",
+		OnWarning:  func(text string) { fmt.Fprintln(c.sh.err, "warning:", text) },
 	}
 	if cfg.Username != "" && cfg.Password == "" && isTerminal(c.sh.in) {
 		if cfg.Password, err = c.sh.askPassword(fmt.Sprintf("Password for %s at %s: ", cfg.Username, cfg.Address)); err != nil {
