@@ -129,8 +129,11 @@ func TestAccess(t *testing.T) {
 		path, token string
 		status      int
 	}{
-		{"/ws/subscriber", "", 401}, {"/ws/subscriber", guest.Token, 101}, {"/ws/publisher", guest.Token, 403},
-		{"/ws/pubsub", guest.Token, 403}, {"/ws/publisher", admin.Token, 101},
+		{"/ws/subscriber", "", 401},
+		{"/ws/subscriber", guest.Token, 101},
+		{"/ws/publisher", guest.Token, 403},
+		{"/ws/pubsub", guest.Token, 403},
+		{"/ws/publisher", admin.Token, 101},
 	} {
 		_, res, _ := tryDial(t, s, c.path, "X-Auth-Token", c.token, "X-Host-ID", c.path)
 		if res == nil || res.StatusCode != c.status {

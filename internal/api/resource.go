@@ -52,16 +52,26 @@ func (k resourceKind) routes() []route {
 		}
 	}
 	return []route{
-		{method: "GET", path: base, object: k.kind, action: read, handler: handle((*Server).listResource),
-			doc: operation{summary: "All, by id", answer: k.schema, answerMap: true}},
-		{method: "POST", path: base, object: k.kind, action: write, handler: handle((*Server).createResource),
-			doc: operation{summary: "Create one, from JSON or YAML", body: k.schema, yaml: true, ttl: true, answer: k.schema, fails: []int{400, 409, 413}}},
-		{method: "GET", path: one, object: k.kind, action: read, handler: handle((*Server).getResource),
-			doc: operation{summary: "Get one", answer: k.schema, fails: []int{404}}},
-		{method: "PATCH", path: one, object: k.kind, action: write, handler: handle((*Server).patchResource),
-			doc: operation{summary: "Change one with a JSON Patch (RFC 6902)", body: "JSONPatch", answer: k.schema, fails: []int{304, 400, 404, 413}}},
-		{method: "DELETE", path: one, object: k.kind, action: write, handler: handle((*Server).deleteResource),
-			doc: operation{summary: "Delete one", fails: []int{404}}},
+		{
+			method: "GET", path: base, object: k.kind, action: read, handler: handle((*Server).listResource),
+			doc: operation{summary: "All, by id", answer: k.schema, answerMap: true},
+		},
+		{
+			method: "POST", path: base, object: k.kind, action: write, handler: handle((*Server).createResource),
+			doc: operation{summary: "Create one, from JSON or YAML", body: k.schema, yaml: true, ttl: true, answer: k.schema, fails: []int{400, 409, 413}},
+		},
+		{
+			method: "GET", path: one, object: k.kind, action: read, handler: handle((*Server).getResource),
+			doc: operation{summary: "Get one", answer: k.schema, fails: []int{404}},
+		},
+		{
+			method: "PATCH", path: one, object: k.kind, action: write, handler: handle((*Server).patchResource),
+			doc: operation{summary: "Change one with a JSON Patch (RFC 6902)", body: "JSONPatch", answer: k.schema, fails: []int{304, 400, 404, 413}},
+		},
+		{
+			method: "DELETE", path: one, object: k.kind, action: write, handler: handle((*Server).deleteResource),
+			doc: operation{summary: "Delete one", fails: []int{404}},
+		},
 	}
 }
 

@@ -81,6 +81,10 @@ func TestInfo(t *testing.T) {
 	if kind := res.Header.Get("Content-Type"); kind != "application/json; charset=UTF-8" {
 		t.Errorf("content type %q", kind)
 	}
+	// Clients tell weft from Skydive by it, and use what weft adds.
+	if version := res.Header.Get("X-Weft-Version"); version != "test" {
+		t.Errorf("version %q", version)
+	}
 }
 
 func TestTrailingSlashIsRedirected(t *testing.T) {

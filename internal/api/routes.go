@@ -31,26 +31,46 @@ const (
 // as the action, as in Skydive.
 func routes() []route {
 	table := []route{
-		{method: "GET", path: "/api", handler: bind((*Server).info),
-			doc: operation{summary: "Who answers", answer: "APIInfo"}},
-		{method: "POST", path: "/login", public: true, handler: bind((*Server).login),
-			doc: operation{summary: "Log in; without users any credentials are taken", form: []string{"username", "password"}, answer: "LoginReply", fails: []int{401, 429}}},
-		{method: "GET", path: "/api/topology", object: "topology", action: read, handler: bind((*Server).dump),
-			doc: operation{summary: "The whole graph", answer: "Graph"}},
-		{method: "POST", path: "/api/topology", object: "topology", action: read, handler: bind((*Server).query),
-			doc: operation{summary: "Evaluate a Gremlin expression", body: "TopologyParams", bodyOptional: true, answer: "QueryResult", graphviz: true, empty: 204, fails: []int{400, 406, 413, 504}}},
-		{method: "GET", path: "/api/status", object: "status", action: read, handler: bind((*Server).status),
-			doc: operation{summary: "Agents, publishers, subscribers and probes", answer: "Status"}},
-		{method: "GET", path: "/api/config/{key}", object: "config", action: read, handler: bind((*Server).config),
-			doc: operation{summary: "The value of a configuration key, secrets hidden", answer: "Any"}},
-		{method: "GET", path: "/api/openapi.json", handler: bind((*Server).openAPI),
-			doc: operation{summary: "This description", answer: "Any"}},
-		{method: "GET", path: "/metrics", object: "metrics", action: read, handler: bind((*Server).metricsText),
-			doc: operation{summary: "Prometheus metrics", answer: "Text"}},
-		{method: "GET", path: "/healthz", public: true, plain: true, handler: bind((*Server).health),
-			doc: operation{summary: "200 while the process lives", answer: "Text"}},
-		{method: "GET", path: "/readyz", public: true, plain: true, handler: bind((*Server).ready),
-			doc: operation{summary: "200 once everything works, else 503 with the reason", answer: "Text", fails: []int{503}}},
+		{
+			method: "GET", path: "/api", handler: bind((*Server).info),
+			doc: operation{summary: "Who answers", answer: "APIInfo"},
+		},
+		{
+			method: "POST", path: "/login", public: true, handler: bind((*Server).login),
+			doc: operation{summary: "Log in; without users any credentials are taken", form: []string{"username", "password"}, answer: "LoginReply", fails: []int{401, 429}},
+		},
+		{
+			method: "GET", path: "/api/topology", object: "topology", action: read, handler: bind((*Server).dump),
+			doc: operation{summary: "The whole graph", answer: "Graph"},
+		},
+		{
+			method: "POST", path: "/api/topology", object: "topology", action: read, handler: bind((*Server).query),
+			doc: operation{summary: "Evaluate a Gremlin expression", body: "TopologyParams", bodyOptional: true, answer: "QueryResult", graphviz: true, empty: 204, fails: []int{400, 406, 413, 504}},
+		},
+		{
+			method: "GET", path: "/api/status", object: "status", action: read, handler: bind((*Server).status),
+			doc: operation{summary: "Agents, publishers, subscribers and probes", answer: "Status"},
+		},
+		{
+			method: "GET", path: "/api/config/{key}", object: "config", action: read, handler: bind((*Server).config),
+			doc: operation{summary: "The value of a configuration key, secrets hidden", answer: "Any"},
+		},
+		{
+			method: "GET", path: "/api/openapi.json", handler: bind((*Server).openAPI),
+			doc: operation{summary: "This description", answer: "Any"},
+		},
+		{
+			method: "GET", path: "/metrics", object: "metrics", action: read, handler: bind((*Server).metricsText),
+			doc: operation{summary: "Prometheus metrics", answer: "Text"},
+		},
+		{
+			method: "GET", path: "/healthz", public: true, plain: true, handler: bind((*Server).health),
+			doc: operation{summary: "200 while the process lives", answer: "Text"},
+		},
+		{
+			method: "GET", path: "/readyz", public: true, plain: true, handler: bind((*Server).ready),
+			doc: operation{summary: "200 once everything works, else 503 with the reason", answer: "Text", fails: []int{503}},
+		},
 		websocketRoute("/ws/publisher", (*Server).servePublisher, "Write the graph"),
 		websocketRoute("/ws/subscriber", (*Server).serveSubscriber, "Follow the graph"),
 		websocketRoute("/ws/pubsub", (*Server).servePubSub, "Both; one's own changes are not echoed"),

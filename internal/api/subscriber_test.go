@@ -469,7 +469,7 @@ func TestPythonSubscriber(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Stop()
-	if c.Header.Get("X-Host-ID") == "" || c.Header.Get("X-Service-Type") != "analyzer" {
+	if c.Header.Get("X-Host-ID") == "" || c.Header.Get("X-Service-Type") != "analyzer" || c.Header.Get("X-Weft-Version") != "test" {
 		t.Errorf("handshake %v", c.Header)
 	}
 	if _, err := c.SyncRequest(ctx, ""); err != nil {
