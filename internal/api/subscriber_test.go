@@ -282,8 +282,13 @@ func TestPubSubDoesNotHearItself(t *testing.T) {
 	for _, filter := range []string{"", "G.V().Has('Type','device').SubGraph()"} {
 		w := dial(t, s, "/ws/pubsub", "X-Host-ID", "p"+fmt.Sprint(len(filter)), "X-Gremlin-Filter", filter)
 		mine, theirs := "mine"+filter, "theirs"+filter
+		w.say("SyncRequest", "0", "{}")
+		w.next("SyncReply")
 		w.say("NodeAdded", "1", node(mine, "x", ""))
-		w.flush()
+		eventually(t, "its own change", func() bool {
+			_, there := s.Graph.View().Node(mine)
+			return there
+		})
 		s.Apply(t, "probe", apitest.Node(theirs, "y", "device"))
 		same(t, w.story(1), "NodeAdded "+theirs)
 		w.say("SyncRequest", "once", "{}")
