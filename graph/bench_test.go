@@ -38,6 +38,7 @@ func ip(i int) string {
 func nodeID(i int) string {
 	return hexed("00000000-0000-5000-8000-000000000000", i, 35, 34, 33, 32, 31, 30)
 }
+
 func edgeID(i int) string {
 	return hexed("00000000-0000-5000-9000-000000000000", i, 35, 34, 33, 32, 31, 30)
 }

@@ -69,7 +69,7 @@ type Event struct {
 type Batch struct {
 	Origin     string
 	Epoch, Seq uint64 // Epoch 0 = unnumbered
-	Snapshot   bool   // Events are the origin's whole state: what they do not name goes
+	Snapshot   bool   // Events are the origin's whole state: what they do not name goes, a node with all its edges
 	Events     []Event
 
 	aliases bool // texts point into the message that the batch was decoded from

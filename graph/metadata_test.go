@@ -112,7 +112,8 @@ func TestMergeMasks(t *testing.T) {
 
 func TestValuesHaveATotalOrder(t *testing.T) {
 	sorted := []graph.Value{
-		{}, graph.Null(), graph.Bool(false), graph.Bool(true), graph.Float(math.NaN()), graph.Float(math.Inf(-1)),
+		{},
+		graph.Null(), graph.Bool(false), graph.Bool(true), graph.Float(math.NaN()), graph.Float(math.Inf(-1)),
 		graph.Float(-1e300), graph.Int(math.MinInt64), graph.Float(-1.5), graph.Int(-1), graph.Int(0), graph.Float(0.5),
 		graph.Int(1), graph.Int(math.MaxInt64 - 1), graph.Int(math.MaxInt64), graph.Float(1 << 63), graph.Float(math.Inf(1)),
 		graph.String(""), graph.String("a"), graph.String("b"), graph.List(), graph.List(graph.Int(1)),

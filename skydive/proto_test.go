@@ -90,7 +90,9 @@ func sameMessage(a, b *Message) bool {
 func TestProtobufEqualsTheReference(t *testing.T) {
 	typ := reference(t)
 	messages := []*Message{
-		{}, {Status: -1}, {Status: StatusOK, Format: -7},
+		{},
+		{Status: -1},
+		{Status: StatusOK, Format: -7},
 		{Namespace: NamespaceFlow, Type: MsgFlowStore, UUID: "é", Status: 1 << 40, Format: FormatProtobuf, Obj: RawJSON("\x00\xff")},
 	}
 	for name, text := range corpus(t) {

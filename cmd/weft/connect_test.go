@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"encoding/pem"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -86,7 +85,12 @@ func TestExitCodes(t *testing.T) {
 func TestNobodyAnswers(t *testing.T) {
 	at := closedPort(t)
 	for _, args := range [][]string{
-		{"query", "G"}, {"dump"}, {"status"}, {"node", "list"}, {"listen"}, {"add", os.DevNull},
+		{"query", "G"},
+		{"dump"},
+		{"status"},
+		{"node", "list"},
+		{"listen"},
+		{"add", os.DevNull},
 		{"edge", "create", "--parent", "a", "--child", "b", "--relation", "x"},
 	} {
 		code, _, side := ask(t, nil, append(args, "--analyzer", at)...)
@@ -153,7 +157,7 @@ func TestCredentialsAreSentToLogin(t *testing.T) {
 
 func TestCertificates(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("5")) }))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs the handshakes that are meant to fail
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // it logs the handshakes that are meant to fail
 	s.StartTLS()
 	defer s.Close()
 	at := strings.TrimPrefix(s.URL, "https://")

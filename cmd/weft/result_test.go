@@ -27,12 +27,14 @@ n2  v1    veth  h     -
 		{name: "a column that nobody has is left out", json: "[" + nodeV1 + "]", want: `ID  Name  Type  Host
 n2  v1    veth  h
 `},
-		{name: "chosen columns", json: "[" + nodeV0 + "," + nodeV1 + "]",
+		{
+			name: "chosen columns", json: "[" + nodeV0 + "," + nodeV1 + "]",
 			columns: []string{"Name", "MTU", "IPV4", "Neighbors.IP", "@Revision", "Metadata.Type", "Nothing"},
 			want: `Name  MTU   IPV4                     Neighbors.IP       @Revision  Metadata.Type  Nothing
 v0    1500  10.0.0.1/24,10.0.1.1/24  10.0.0.2,10.0.0.3  3          veth           -
 v1    -     -                        -                  1          veth           -
-`},
+`,
+		},
 		{name: "the whole metadata", json: `[{"ID":"a","Metadata":{"Name":"x"}}]`, columns: []string{"ID", "Metadata"}, want: `ID  Metadata
 a   {"Name":"x"}
 `},

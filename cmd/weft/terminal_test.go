@@ -51,11 +51,19 @@ func TestOutputOnATerminal(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"colours, and no line over the width", []string{"TERM=xterm"}, []string{"query", "G.V()"},
+		{
+			"colours, and no line over the width",
+			[]string{"TERM=xterm"},
+			[]string{"query", "G.V()"},
 			"\x1b[1mID\x1b[0m                 \x1b[1mName\x1b[0m  \x1b[1mType\x1b[0m  \x1b[1mHost\x1b[0m  \x1b[1mState\x1b[0m\r\n" +
-				"0123456789012345…  v0    veth  h     \x1b[32mUP\x1b[0m\r\n"},
-		{"NO_COLOR", []string{"TERM=xterm", "NO_COLOR=1"}, []string{"query", "G.V()"},
-			"ID                 Name  Type  Host  State\r\n0123456789012345…  v0    veth  h     UP\r\n"},
+				"0123456789012345…  v0    veth  h     \x1b[32mUP\x1b[0m\r\n",
+		},
+		{
+			"NO_COLOR",
+			[]string{"TERM=xterm", "NO_COLOR=1"},
+			[]string{"query", "G.V()"},
+			"ID                 Name  Type  Host  State\r\n0123456789012345…  v0    veth  h     UP\r\n",
+		},
 		{"a dumb terminal", []string{"TERM=dumb"}, []string{"query", "G.V().Values('x')", "--columns", "Name"}, "Name\r\nv0\r\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -108,5 +108,25 @@ func acceptable(g *graph.Graph, b graph.Batch) bool {
 	if err != nil {
 		panic(fmt.Sprint(b, err))
 	}
-	return len(r.Rejected) == 0 && r.Parked == 0
+	return len(r.Rejected) == 0 && r.Parked == 0 && edgesStay(trial.View(), b.Events)
+}
+
+// edgesStay says whether the edges that a batch puts are there after it: a snapshot that leaves
+// out a node takes the edges along that it names itself.
+func edgesStay(v *graph.View, events []graph.Event) bool {
+	put := map[string]bool{}
+	for _, e := range events {
+		switch e.Op {
+		case graph.PutEdge:
+			put[e.ID] = true
+		case graph.DeleteEdge, graph.DeleteNode:
+			clear(put)
+		}
+	}
+	for id := range put {
+		if _, there := v.Edge(id); !there {
+			return false
+		}
+	}
+	return true
 }

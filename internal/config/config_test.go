@@ -93,60 +93,114 @@ func TestErrorsNamePlaceAndRemedy(t *testing.T) {
 		flags      map[string]any
 		want       string
 	}{
-		{name: "unknown key", file: "graph:\n  windw: 1h\n",
-			want: "setting graph.windw (weft.yaml line 2): unknown setting; the nearest known one is graph.window"},
-		{name: "unknown section", file: "\n\ngrahp:\n  window: 1h\n",
-			want: "setting grahp (weft.yaml line 3): unknown setting; the nearest known one is graph"},
-		{name: "two unknown keys", file: "a: 1\nlisten_: x\n",
-			want: "setting a (weft.yaml line 1): unknown setting; the nearest known one is api\nsetting listen_ (weft.yaml line 2): unknown setting; the nearest known one is listen"},
-		{name: "value where a section is", file: "graph: 1h\n",
-			want: "setting graph (weft.yaml line 1): settings expected below it, as in 'key: value'"},
-		{name: "section where a value is", file: "listen: {host: a}\n",
-			want: "setting listen (weft.yaml line 1): not a single value map[host:a]"},
-		{name: "list where a value is", file: "listen: [a, b]\n",
-			want: "setting listen (weft.yaml line 1): not a single value [a b]"},
-		{name: "duration without unit", file: "graph: {window: 30}\n",
-			want: `setting graph.window (weft.yaml line 1): duration "30" without a unit: write 30s for seconds`},
-		{name: "duration in words", env: []string{"WEFT_GRAPH_WINDOW=an hour"},
-			want: `setting graph.window (WEFT_GRAPH_WINDOW): not a duration "an hour": write it as 30s, 5m or 1h30m`},
-		{name: "size", env: []string{"WEFT_GRAPH_WINDOW_BYTES=many"},
-			want: `setting graph.window-bytes (WEFT_GRAPH_WINDOW_BYTES): not a size "many": write it as 64MiB or 1GB`},
-		{name: "number", file: "query: {max-results: 1.5}",
-			want: `setting query.max-results (weft.yaml line 1): not a whole number "1.5"`},
-		{name: "bool", env: []string{"WEFT_NO_AUTH=maybe"},
-			want: `setting no-auth (WEFT_NO_AUTH): neither true nor false "maybe"`},
-		{name: "list of lists", file: "api:\n  hosts: [[a]]\n",
-			want: `setting api.hosts (weft.yaml line 2): not a list of texts: it holds [a]`},
-		{name: "listen without port", flags: map[string]any{"listen": "localhost"},
-			want: `setting listen (--listen): "localhost": missing port in address: write it as HOST:PORT, for example 127.0.0.1:8082`},
-		{name: "listen to all without users", file: "listen: :8082",
-			want: `setting listen (weft.yaml line 1): ":8082" is not loopback and there are no users: add one with 'weft user add NAME', or serve everyone with --no-auth`},
-		{name: "port out of range", flags: map[string]any{"listen": "localhost:70000"},
-			want: `setting listen (--listen): "localhost:70000": port "70000" is not between 0 and 65535: write it as HOST:PORT, for example 127.0.0.1:8082`},
-		{name: "bus off loopback", flags: map[string]any{"nats.listen": "0.0.0.0:4222"},
-			want: `setting nats.listen (--nats-listen): "0.0.0.0:4222" is not loopback and no agent has credentials: name a file of HOST:PASSWORD lines in nats.credentials`},
-		{name: "bus twice", flags: map[string]any{"nats.listen": "127.0.0.1:4222", "nats.url": "nats://u:secret@h:4222"},
-			want: `setting nats.listen (--nats-listen): "127.0.0.1:4222", but nats.url "nats://u:xxxxx@h:4222" names another NATS: set one of them`},
-		{name: "bus URL", file: "nats: {url: 'h:4222'}",
-			want: `setting nats.url (weft.yaml line 1): "h:4222" is no NATS address: write it as nats://HOST:4222 or tls://HOST:4222`},
-		{name: "password alone", file: "nats: {password: p}",
-			want: `setting nats.user: empty, but nats.password is set: give both`},
-		{name: "half a certificate", file: "tls: {key: /dev/null}",
-			want: `setting tls.cert: empty, but tls.key is set: give both`},
-		{name: "file that is not there", file: "auth: {users-file: /nowhere/users}",
-			want: `setting auth.users-file (weft.yaml line 1): open /nowhere/users: no such file or directory`},
-		{name: "level", env: []string{"WEFT_LOG_LEVEL=loud"},
-			want: `setting log.level (WEFT_LOG_LEVEL): "loud" is no level: write debug, info, warn or error`},
-		{name: "pong before ping", file: "api: {pong-timeout: 1s}",
-			want: `setting api.pong-timeout (weft.yaml line 1): 1s is not longer than api.ping-delay 2s: every quiet client would be cut`},
-		{name: "too little", file: "graph: {samples-kept: 0}",
-			want: `setting graph.samples-kept (weft.yaml line 1): 0: at least 1 is needed`},
-		{name: "deadline zero", file: "query: {deadline: 0s}",
-			want: `setting query.deadline (weft.yaml line 1): 0s: at least 1ms is needed`},
-		{name: "origin", file: "api: {origins: [example.com]}",
-			want: `setting api.origins (weft.yaml line 1): "example.com" is no web origin: write it as https://HOST or https://HOST:PORT`},
-		{name: "host with a space", flags: map[string]any{"host": "a b"},
-			want: `setting host (--host): "a b": a name has no spaces, '*', '>' or '/'`},
+		{
+			name: "unknown key", file: "graph:\n  windw: 1h\n",
+			want: "setting graph.windw (weft.yaml line 2): unknown setting; the nearest known one is graph.window",
+		},
+		{
+			name: "unknown section", file: "\n\ngrahp:\n  window: 1h\n",
+			want: "setting grahp (weft.yaml line 3): unknown setting; the nearest known one is graph",
+		},
+		{
+			name: "two unknown keys", file: "a: 1\nlisten_: x\n",
+			want: "setting a (weft.yaml line 1): unknown setting; the nearest known one is api\nsetting listen_ (weft.yaml line 2): unknown setting; the nearest known one is listen",
+		},
+		{
+			name: "value where a section is", file: "graph: 1h\n",
+			want: "setting graph (weft.yaml line 1): settings expected below it, as in 'key: value'",
+		},
+		{
+			name: "section where a value is", file: "listen: {host: a}\n",
+			want: "setting listen (weft.yaml line 1): not a single value map[host:a]",
+		},
+		{
+			name: "list where a value is", file: "listen: [a, b]\n",
+			want: "setting listen (weft.yaml line 1): not a single value [a b]",
+		},
+		{
+			name: "duration without unit", file: "graph: {window: 30}\n",
+			want: `setting graph.window (weft.yaml line 1): duration "30" without a unit: write 30s for seconds`,
+		},
+		{
+			name: "duration in words", env: []string{"WEFT_GRAPH_WINDOW=an hour"},
+			want: `setting graph.window (WEFT_GRAPH_WINDOW): not a duration "an hour": write it as 30s, 5m or 1h30m`,
+		},
+		{
+			name: "size", env: []string{"WEFT_GRAPH_WINDOW_BYTES=many"},
+			want: `setting graph.window-bytes (WEFT_GRAPH_WINDOW_BYTES): not a size "many": write it as 64MiB or 1GB`,
+		},
+		{
+			name: "number", file: "query: {max-results: 1.5}",
+			want: `setting query.max-results (weft.yaml line 1): not a whole number "1.5"`,
+		},
+		{
+			name: "bool", env: []string{"WEFT_NO_AUTH=maybe"},
+			want: `setting no-auth (WEFT_NO_AUTH): neither true nor false "maybe"`,
+		},
+		{
+			name: "list of lists", file: "api:\n  hosts: [[a]]\n",
+			want: `setting api.hosts (weft.yaml line 2): not a list of texts: it holds [a]`,
+		},
+		{
+			name: "listen without port", flags: map[string]any{"listen": "localhost"},
+			want: `setting listen (--listen): "localhost": missing port in address: write it as HOST:PORT, for example 127.0.0.1:8082`,
+		},
+		{
+			name: "listen to all without users", file: "listen: :8082",
+			want: `setting listen (weft.yaml line 1): ":8082" is not loopback and there are no users: add one with 'weft user add NAME', or serve everyone with --no-auth`,
+		},
+		{
+			name: "port out of range", flags: map[string]any{"listen": "localhost:70000"},
+			want: `setting listen (--listen): "localhost:70000": port "70000" is not between 0 and 65535: write it as HOST:PORT, for example 127.0.0.1:8082`,
+		},
+		{
+			name: "bus off loopback", flags: map[string]any{"nats.listen": "0.0.0.0:4222"},
+			want: `setting nats.listen (--nats-listen): "0.0.0.0:4222" is not loopback and no agent has credentials: name a file of HOST:PASSWORD lines in nats.credentials`,
+		},
+		{
+			name: "bus twice", flags: map[string]any{"nats.listen": "127.0.0.1:4222", "nats.url": "nats://u:secret@h:4222"},
+			want: `setting nats.listen (--nats-listen): "127.0.0.1:4222", but nats.url "nats://u:xxxxx@h:4222" names another NATS: set one of them`,
+		},
+		{
+			name: "bus URL", file: "nats: {url: 'h:4222'}",
+			want: `setting nats.url (weft.yaml line 1): "h:4222" is no NATS address: write it as nats://HOST:4222 or tls://HOST:4222`,
+		},
+		{
+			name: "password alone", file: "nats: {password: p}",
+			want: `setting nats.user: empty, but nats.password is set: give both`,
+		},
+		{
+			name: "half a certificate", file: "tls: {key: /dev/null}",
+			want: `setting tls.cert: empty, but tls.key is set: give both`,
+		},
+		{
+			name: "file that is not there", file: "auth: {users-file: /nowhere/users}",
+			want: `setting auth.users-file (weft.yaml line 1): open /nowhere/users: no such file or directory`,
+		},
+		{
+			name: "level", env: []string{"WEFT_LOG_LEVEL=loud"},
+			want: `setting log.level (WEFT_LOG_LEVEL): "loud" is no level: write debug, info, warn or error`,
+		},
+		{
+			name: "pong before ping", file: "api: {pong-timeout: 1s}",
+			want: `setting api.pong-timeout (weft.yaml line 1): 1s is not longer than api.ping-delay 2s: every quiet client would be cut`,
+		},
+		{
+			name: "too little", file: "graph: {samples-kept: 0}",
+			want: `setting graph.samples-kept (weft.yaml line 1): 0: at least 1 is needed`,
+		},
+		{
+			name: "deadline zero", file: "query: {deadline: 0s}",
+			want: `setting query.deadline (weft.yaml line 1): 0s: at least 1ms is needed`,
+		},
+		{
+			name: "origin", file: "api: {origins: [example.com]}",
+			want: `setting api.origins (weft.yaml line 1): "example.com" is no web origin: write it as https://HOST or https://HOST:PORT`,
+		},
+		{
+			name: "host with a space", flags: map[string]any{"host": "a b"},
+			want: `setting host (--host): "a b": a name has no spaces, '*', '>' or '/'`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := load(t, c.file, c.env, c.flags)

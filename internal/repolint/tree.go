@@ -145,9 +145,6 @@ func inTestdata(name string) bool {
 	return slices.Contains(strings.Split(name, "/"), "testdata")
 }
 
-// ImportPath is the path by which others import the package. It is right for weft's own module only.
-func (p *Package) ImportPath() string { return path.Join(modulePath, p.Dir) }
-
 // Own reports whether the package belongs to weft's module, not to tools or bench.
 func (p *Package) Own() bool { return p.Module == "." }
 

@@ -115,12 +115,6 @@ func IP(t testing.TB, args ...string) string {
 	return run(t, "ip", args...)
 }
 
-// IPBatch runs many commands of ip(8) in one process, a line each.
-func IPBatch(t testing.TB, lines ...string) {
-	t.Helper()
-	batch(t, nil, lines)
-}
-
 // IPBatch runs many commands of ip(8) in the namespace, in one process, a line each.
 func (ns *Namespace) IPBatch(lines ...string) {
 	ns.t.Helper()
@@ -268,9 +262,6 @@ func sweep() {
 		}
 	}
 }
-
-// LinkName returns a link name that no other test uses, at most 15 characters.
-func LinkName() string { return "wt" + random() }
 
 func random() string {
 	var b [4]byte

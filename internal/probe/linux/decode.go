@@ -103,7 +103,7 @@ func decodeNeighbour(b []byte) (neighbour, bool) {
 
 // kept reports whether the entry is shown.
 func (n neighbour) kept() bool {
-	return n.bridge || n.state&^(unix.NUD_NOARP) != 0
+	return n.bridge || n.state&^unix.NUD_NOARP != 0
 }
 
 // class is the part of the state whose change is a change: resolved, being resolved or

@@ -59,8 +59,12 @@ func TestNeighbourStatesHaveClasses(t *testing.T) {
 		state uint16
 		same  bool
 	}{
-		{unix.NUD_STALE, true}, {unix.NUD_DELAY, true}, {unix.NUD_PROBE, true},
-		{unix.NUD_FAILED, false}, {unix.NUD_INCOMPLETE, false}, {unix.NUD_PERMANENT, false},
+		{unix.NUD_STALE, true},
+		{unix.NUD_DELAY, true},
+		{unix.NUD_PROBE, true},
+		{unix.NUD_FAILED, false},
+		{unix.NUD_INCOMPLETE, false},
+		{unix.NUD_PERMANENT, false},
 	} {
 		other := n
 		other.state = c.state
@@ -139,11 +143,10 @@ func TestRoutesDoNotDependOnTheirOrder(t *testing.T) {
 
 func TestDecodeProcess(t *testing.T) {
 	event := func(what uint32, ids ...uint32) []byte {
-		b := make([]byte, connectorHeader)
-		binary.NativeEndian.PutUint32(b, connectorProcesses)
-		binary.NativeEndian.PutUint32(b[4:], connectorProcesses)
-		b = append(b, native(what)...)
-		b = append(b, make([]byte, 12)...)
+		head := make([]byte, connectorHeader)
+		binary.NativeEndian.PutUint32(head, connectorProcesses)
+		binary.NativeEndian.PutUint32(head[4:], connectorProcesses)
+		b := slices.Concat(head, native(what), make([]byte, 12))
 		for _, id := range ids {
 			b = append(b, native(id)...)
 		}

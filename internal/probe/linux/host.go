@@ -200,9 +200,18 @@ func virtualization(root, cpuinfo string) (system, role string) {
 	}
 	vendor := readFile(root+"sys/class/dmi/id/sys_vendor") + readFile(root+"sys/class/dmi/id/product_name")
 	for _, known := range []struct{ text, system string }{
-		{"QEMU", "kvm"}, {"KVM", "kvm"}, {"OpenStack", "kvm"}, {"Amazon EC2", "kvm"}, {"Google", "kvm"},
-		{"VMware", "vmware"}, {"innotek", "vbox"}, {"VirtualBox", "vbox"}, {"Xen", "xen"},
-		{"Microsoft Corporation", "hyperv"}, {"Bochs", "bochs"}, {"Parallels", "parallels"},
+		{"QEMU", "kvm"},
+		{"KVM", "kvm"},
+		{"OpenStack", "kvm"},
+		{"Amazon EC2", "kvm"},
+		{"Google", "kvm"},
+		{"VMware", "vmware"},
+		{"innotek", "vbox"},
+		{"VirtualBox", "vbox"},
+		{"Xen", "xen"},
+		{"Microsoft Corporation", "hyperv"},
+		{"Bochs", "bochs"},
+		{"Parallels", "parallels"},
 	} {
 		if strings.Contains(vendor, known.text) {
 			return known.system, "guest"

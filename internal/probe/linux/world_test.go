@@ -73,9 +73,11 @@ func watch(t testing.TB, change ...func(*probe.Env)) *world {
 }
 
 func (w *world) Commit(events ...graph.Event) { w.take(&graph.Batch{Origin: "linux", Events: events}) }
+
 func (w *world) Replace(events []graph.Event) {
 	w.take(&graph.Batch{Origin: "linux", Events: events, Snapshot: true})
 }
+
 func (w *world) take(b *graph.Batch) {
 	result, err := w.graph.Apply(b)
 	if err != nil {

@@ -15,8 +15,10 @@ func main() {
 	g := graph.New(graph.Options{})
 	var events []graph.Event
 	for _, name := range []string{"eth0", "eth1", "lo"} {
-		events = append(events, graph.Event{Op: graph.PutNode, ID: name, Host: "here",
-			Metadata: graph.NewMetadata(graph.F("Name", graph.String(name)), graph.F("Type", graph.String("device")))})
+		events = append(events, graph.Event{
+			Op: graph.PutNode, ID: name, Host: "here",
+			Metadata: graph.NewMetadata(graph.F("Name", graph.String(name)), graph.F("Type", graph.String("device"))),
+		})
 	}
 	if _, err := g.Apply(&graph.Batch{Origin: "stranger", Events: events}); err != nil {
 		log.Fatal(err)
