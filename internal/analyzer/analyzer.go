@@ -121,7 +121,7 @@ func New(opts Options) (*Analyzer, error) {
 		epoch: uint64(max(opts.Now().UnixNano(), 1)), started: opts.Now(), mono: time.Now(),
 	}
 	a.writers.origins = map[string]*origin{}
-	a.members.byName, a.members.dropped = map[string]*member_{}, map[string]bool{}
+	a.members.byName, a.members.dropped = map[string]*peer{}, map[string]bool{}
 	a.vault.saved, a.vault.waiting = map[string]bool{}, map[string][]graph.Event{}
 	a.rules = newRules(a)
 	if opts.Registry != nil {

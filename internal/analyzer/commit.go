@@ -19,7 +19,7 @@ var _ api.Committer = (*Analyzer)(nil)
 type writers struct {
 	mu      sync.Mutex
 	origins map[string]*origin // by full name
-	again_  []string           // origins whose batches are to be published again
+	lost  []string           // origins whose batches are to be published again
 	order   []*origin
 	reborn  uint64 // origins forgotten so far: the next to be made gets an epoch of its own
 }
@@ -241,7 +241,7 @@ func (o *origin) applied(p *pending, result graph.Result, err error, d bus.Deliv
 func (w *writers) again(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.again_ = append(w.again_, name)
+	w.lost = append(w.lost, name)
 }
 
 // resend publishes again what has not come back for too long.
@@ -256,10 +256,10 @@ func (a *Analyzer) resend(ctx context.Context) {
 		}
 		a.writers.mu.Lock()
 		lost := map[string]bool{}
-		for _, name := range a.writers.again_ {
+		for _, name := range a.writers.lost {
 			lost[name] = true
 		}
-		a.writers.again_ = nil
+		a.writers.lost = nil
 		order := a.writers.order[:len(a.writers.order):len(a.writers.order)]
 		a.writers.mu.Unlock()
 		if !a.conn.Connected() {

@@ -13,14 +13,15 @@ import (
 // members are the processes on the bus, as their heartbeats show them.
 type members struct {
 	mu     sync.Mutex
-	byName map[string]*member_
+	byName map[string]*peer
 	paused time.Time // until when nobody counts as away: our own connection was
 	// dropped are origins that were taken out of the graph, which still knows their
 	// numbers: the next batch would follow, but must be a Snapshot.
 	dropped map[string]bool
 }
 
-type member_ struct {
+// peer is one of them.
+type peer struct {
 	name     string
 	instance string
 	seen     time.Time // the last heartbeat; monotonic, so that no clock change matters
@@ -55,10 +56,10 @@ const (
 	maxMembers  = 50_000 // more are not watched
 )
 
-func (m *members) get(name string) *member_ {
+func (m *members) get(name string) *peer {
 	one := m.byName[name]
 	if one == nil {
-		one = &member_{
+		one = &peer{
 			name: name, seen: time.Now(), at: map[string]bus.Position{},
 			claims: map[string]*claim{}, extra: map[string]int{}, marked: map[string]bool{},
 		}
@@ -122,7 +123,7 @@ func (a *Analyzer) beat(b bus.Beat) {
 }
 
 // claim notes what a heartbeat says of an origin.
-func (a *Analyzer) claim(m *member_, said bus.Position) {
+func (a *Analyzer) claim(m *peer, said bus.Position) {
 	c := m.claims[said.Origin]
 	if c == nil {
 		c = &claim{seen: m.at[said.Origin], since: time.Now(), wait: firstWait}
@@ -146,7 +147,7 @@ func (a *Analyzer) missing(member, origin string, epoch, seq uint64) {
 }
 
 // settle drops the claim on an origin that has caught up.
-func (m *member_) settle(origin string) {
+func (m *peer) settle(origin string) {
 	c, have := m.claims[origin], m.at[origin]
 	if c == nil {
 		return
@@ -179,7 +180,7 @@ func (a *Analyzer) applied(member string, b *graph.Batch) {
 	}
 }
 
-func (m *member_) forget(origin string) {
+func (m *peer) forget(origin string) {
 	delete(m.at, origin)
 	delete(m.claims, origin)
 	delete(m.extra, origin)
@@ -313,7 +314,7 @@ const (
 )
 
 // mark appends what makes the marks on a member's host nodes right.
-func (a *Analyzer) mark(events []graph.Event, m *member_) []graph.Event {
+func (a *Analyzer) mark(events []graph.Event, m *peer) []graph.Event {
 	if !m.away {
 		for id := range m.marked {
 			events = append(events, graph.Event{Op: graph.DropLayer, ID: id})
