@@ -19,7 +19,7 @@ var _ api.Committer = (*Analyzer)(nil)
 type writers struct {
 	mu      sync.Mutex
 	origins map[string]*origin // by full name
-	lost  []string           // origins whose batches are to be published again
+	lost    []string           // origins whose batches are to be published again
 	order   []*origin
 	reborn  uint64 // origins forgotten so far: the next to be made gets an epoch of its own
 }
