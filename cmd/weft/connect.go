@@ -136,8 +136,16 @@ func (c *connection) explainError(err error) error {
 		return &exitError{exitNotFound, reason(err)}
 	case errors.As(err, &answer) && (answer.Status == http.StatusBadGateway || answer.Status == http.StatusServiceUnavailable):
 		return &exitError{exitUnreachable, fmt.Errorf("analyzer %s is not ready: try again (%w)", c.address(), err)}
+	case errors.As(err, &answer) && answer.Status == http.StatusBadRequest && strings.Contains(answer.Message, "HTTPS server"):
+		return &exitError{exitUnreachable, fmt.Errorf("analyzer %s speaks TLS: write https://HOST:PORT, and name its authority with --cacert", c.address())}
 	case errors.As(err, &answer):
 		return reason(err)
+	case errors.As(err, &opErr) && opErr.Op == "remote error" && strings.Contains(opErr.Err.Error(), "certificate"): // an alert of TLS
+		what := "demands a client certificate: show one"
+		if c.cert != "" {
+			what = "does not take this client certificate: show one of an authority that it knows"
+		}
+		return &exitError{exitUnreachable, fmt.Errorf("analyzer %s %s with --cert and --key (%w)", c.address(), what, opErr.Err)}
 	case errors.As(err, &certErr):
 		return &exitError{exitUnreachable, fmt.Errorf("analyzer %s shows a certificate that is not trusted: name its authority with --cacert (%w)", c.address(), certErr.Err)}
 	case errors.As(err, &dnsErr):

@@ -16,18 +16,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/weft-net/weft/internal/testenv"
 	"github.com/weft-net/weft/skydive"
 )
 
 // scriptCommands are what the scripts have beside testscript's own.
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"exits":      cmdExits,
-		"mode":       cmdMode,
-		"eventually": cmdEventually,
-		"analyzer":   cmdAnalyzer,
-		"samegraph":  cmdSameGraph,
-		"terminate":  cmdTerminate,
+		"exits":        cmdExits,
+		"mode":         cmdMode,
+		"eventually":   cmdEventually,
+		"analyzer":     cmdAnalyzer,
+		"samegraph":    cmdSameGraph,
+		"terminate":    cmdTerminate,
+		"certificates": cmdCertificates,
 	}
 }
 
@@ -154,5 +156,19 @@ func cmdAnalyzer(ts *testscript.TestScript, neg bool, args []string) {
 		case <-deadline:
 			ts.Fatalf("%s", fmt.Sprintf("no analyzer ready within %s: %s not written", scriptPatience, args[0]))
 		}
+	}
+}
+
+// certificates DIR NAME…: makes an authority in the directory (authority.pem) and
+// certificates that it signed for loopback (NAME.pem, NAME.key).
+func cmdCertificates(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: certificates DIR NAME…")
+	}
+	ca, err := testenv.NewAuthority(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, name := range args[1:] {
+		_, _, err := ca.Issue(name)
+		ts.Check(err)
 	}
 }

@@ -174,8 +174,13 @@ func TestErrorsNamePlaceAndRemedy(t *testing.T) {
 			want: `setting tls.cert: empty, but tls.key is set: give both`,
 		},
 		{
+			name: "no certificates", file: "nats: {tls: {cert: /dev/null, key: /dev/null, ca: /dev/null}}",
+			want: `setting nats.tls.cert (weft.yaml line 1): /dev/null with nats.tls.key /dev/null: tls: failed to find any PEM data in certificate input: give a certificate and its own key, both in PEM form
+setting nats.tls.ca (weft.yaml line 1): /dev/null: no certificate in it: give the authorities' certificates in PEM form`,
+		},
+		{
 			name: "file that is not there", file: "auth: {users-file: /nowhere/users}",
-			want: `setting auth.users-file (weft.yaml line 1): open /nowhere/users: no such file or directory`,
+			want: `setting auth.users-file (weft.yaml line 1): open /nowhere/users: no such file or directory: name a file that this user may read`,
 		},
 		{
 			name: "level", env: []string{"WEFT_LOG_LEVEL=loud"},

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -72,7 +74,7 @@ func (c Config) validateListen(v *verdict) {
 		v.fail("listen", "%q is not loopback and there are no users: add one with 'weft user add NAME', or serve everyone with --no-auth", c.Listen)
 	}
 	files(v, "tls.cert", c.TLS.Cert, "tls.key", c.TLS.Key)
-	readable(v, "tls.client-ca", c.TLS.ClientCA)
+	authorities(v, "tls.client-ca", c.TLS.ClientCA)
 	if c.TLS.ClientCA != "" && c.TLS.Cert == "" {
 		v.fail("tls.client-ca", "%q without a server certificate: also set tls.cert and tls.key", c.TLS.ClientCA)
 	}
@@ -105,7 +107,7 @@ func (c Config) validateNATS(v *verdict) {
 	}
 	readable(v, "nats.credentials", c.NATS.Credentials)
 	files(v, "nats.tls.cert", c.NATS.TLS.Cert, "nats.tls.key", c.NATS.TLS.Key)
-	readable(v, "nats.tls.ca", c.NATS.TLS.CA)
+	authorities(v, "nats.tls.ca", c.NATS.TLS.CA)
 	if c.NATS.Replicas < 1 || c.NATS.Replicas > 5 {
 		v.fail("nats.replicas", "%d: NATS keeps 1 to 5", c.NATS.Replicas)
 	}
@@ -186,20 +188,40 @@ func files(v *verdict, certKey, cert, keyKey, key string) {
 	if key != "" && cert == "" {
 		v.fail(certKey, "empty, but %s is set: give both", keyKey)
 	}
-	readable(v, certKey, cert)
-	readable(v, keyKey, key)
+	certThere := readable(v, certKey, cert)
+	if !readable(v, keyKey, key) || !certThere || cert == "" || key == "" {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+		v.fail(certKey, "%s with %s %s: %w: give a certificate and its own key, both in PEM form", cert, keyKey, key, err)
+	}
 }
 
-func readable(v *verdict, key, path string) {
-	if path == "" {
+// authorities checks a file of certificates.
+func authorities(v *verdict, key, path string) {
+	if !readable(v, key, path) || path == "" {
 		return
+	}
+	text, err := os.ReadFile(path)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+		err = errors.New("no certificate in it")
+	}
+	if err != nil {
+		v.fail(key, "%s: %w: give the authorities' certificates in PEM form", path, err)
+	}
+}
+
+func readable(v *verdict, key, path string) bool {
+	if path == "" {
+		return true
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		v.fail(key, "%w", err)
-		return
+		v.fail(key, "%w: name a file that this user may read", err)
+		return false
 	}
 	f.Close()
+	return true
 }
 
 // redactURL keeps a password in a URL out of messages.
