@@ -275,3 +275,30 @@ func TestWriteJSON(t *testing.T) {
 		t.Error("no error from a broken pipe")
 	}
 }
+
+// What is known of an interval is answered, and where that begins is said beside it.
+func TestAnIntervalThatBeginsBeforeTheMemoryIsAnsweredWithAWarning(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	g := graph.New(graph.Options{Now: func() time.Time { return now }})
+	if _, err := g.Apply(&graph.Batch{Origin: "o", Events: []graph.Event{{Op: graph.PutNode, ID: "a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	engine := gremlin.New(g, gremlin.Options{Now: func() time.Time { return now }})
+	for text, want := range map[string]string{
+		"G.At(NOW, '1h').V()":    "the interval begins at the earliest known moment, 2026-05-01T12:00:00Z",
+		"G.At(NOW, FOREVER).V()": "the interval begins at the earliest known moment, 2026-05-01T12:00:00Z",
+		"G.At(NOW, 0).V()":       "",
+	} {
+		q, err := gremlin.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := engine.Exec(context.Background(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(result.Warnings(), "; "); got != want || result.Len() != 1 {
+			t.Errorf("%s: %d nodes, warnings %q, want %q", text, result.Len(), got, want)
+		}
+	}
+}

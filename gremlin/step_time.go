@@ -118,7 +118,8 @@ func (t *timeSpec) at(now time.Time) time.Time {
 }
 
 // runAt goes to the graph at a moment, as committed by the end of that millisecond, or to all that lived in an
-// interval that ends there.
+// interval that ends there. Of an interval that began before the earliest known moment, the rest is answered, with a
+// warning that says so.
 func runAt(x *exec, i int, s *planStep, in stream) stream {
 	at := s.when.at(x.now)
 	g := &scope{interval: s.when.interval, to: graph.EndOfMilli(at.UnixMilli())}
@@ -129,9 +130,9 @@ func runAt(x *exec, i int, s *planStep, in stream) stream {
 	} else {
 		earliest := x.engine.graph.Earliest()
 		g.from = graph.MomentOf(at.Add(-s.when.duration).Truncate(time.Millisecond))
-		if s.when.forever {
+		if s.when.forever || g.from < earliest && earliest <= g.to {
 			g.from = min(earliest, g.to)
-			x.warnings = append(x.warnings, "FOREVER begins at the earliest known moment, "+earliest.Time().UTC().Format(time.RFC3339Nano))
+			x.warnings = append(x.warnings, "the interval begins at the earliest known moment, "+earliest.Time().UTC().Format(time.RFC3339Nano))
 		}
 		g.view, err = x.engine.graph.Between(g.from, g.to)
 	}
@@ -158,7 +159,7 @@ type pastError struct{ window *graph.WindowError }
 
 // Error implements error.
 func (e *pastError) Error() string {
-	return fmt.Sprintf("the graph at %s is no longer in memory: the earliest known moment is %s",
+	return fmt.Sprintf("the graph at %s is not in memory: the earliest known moment is %s",
 		e.window.Asked.Time().UTC().Format(time.RFC3339Nano), e.window.Earliest.Time().UTC().Format(time.RFC3339Nano))
 }
 
