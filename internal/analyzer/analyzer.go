@@ -123,6 +123,7 @@ func New(opts Options) (*Analyzer, error) {
 	a.writers.origins = map[string]*origin{}
 	a.members.byName, a.members.dropped = map[string]*peer{}, map[string]bool{}
 	a.vault.saved, a.vault.waiting = map[string]bool{}, map[string][]graph.Event{}
+	a.vault.due = make(chan struct{}, 1)
 	a.rules = newRules(a)
 	if opts.Registry != nil {
 		if err := a.register(opts.Registry); err != nil {
@@ -169,6 +170,7 @@ func (a *Analyzer) Start(ctx context.Context) error {
 	a.running.Go(func() { a.watchMembers(running) })
 	a.running.Go(func() { a.resend(running) })
 	a.running.Go(func() { a.heartbeat(running) })
+	a.settled(ctx)
 	if restoreErr != nil {
 		a.log.Warn("what persistent publishers said is not restored yet", "error", restoreErr)
 	} else {

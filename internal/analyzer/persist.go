@@ -25,6 +25,7 @@ type vault struct {
 	// waiting is what restored origins say of elements that are not there yet, because
 	// the agents that own them have not come back; by full name of the origin.
 	waiting map[string][]graph.Event
+	due     chan struct{} // of size 1: the stream is back, and knows nothing of what was said meanwhile
 }
 
 const (
@@ -33,6 +34,8 @@ const (
 	saveTick    = time.Second
 	savedFormat = 1
 	slowStorage = 10 * time.Second
+	// longestStart is how long a start waits for the stream, which takes milliseconds.
+	longestStart = 2 * time.Second
 )
 
 func (a *Analyzer) openVault() (*bus.Vault, error) {
@@ -69,6 +72,8 @@ func (a *Analyzer) save(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-a.vault.due:
+			a.saveAll(true)
 		case <-tick.C:
 			a.sayWaiting(ctx)
 			if a.feed.State().Persistent {
@@ -78,8 +83,9 @@ func (a *Analyzer) save(ctx context.Context) {
 	}
 }
 
-// saveAll saves the origins that need it; all that changed when the process ends.
-func (a *Analyzer) saveAll(end bool) {
+// saveAll saves the origins that need it; all that changed when the process ends, or when the
+// stream was away.
+func (a *Analyzer) saveAll(all bool) {
 	if !a.feed.State().Persistent {
 		return
 	}
@@ -101,7 +107,7 @@ func (a *Analyzer) saveAll(end bool) {
 		a.vault.mu.Lock()
 		known := a.vault.saved[o.name]
 		a.vault.mu.Unlock()
-		if !persist || known && (unsaved == 0 || unsaved < a.saveAfter(size) && !old && !end) {
+		if !persist || known && (unsaved == 0 || unsaved < a.saveAfter(size) && !old && !all) {
 			continue
 		}
 		if err := a.saveOrigin(ctx, o); err != nil {
@@ -367,7 +373,30 @@ func (a *Analyzer) streamBack(ctx context.Context) {
 			a.restore(ctx, folds)
 		}
 	}
+	select {
+	case a.vault.due <- struct{}{}:
+	default:
+	}
 	if a.opts.OnStream != nil {
 		a.opts.OnStream()
+	}
+}
+
+// settled waits until the feed has the stream, or knows why it has not. An origin that is
+// opened before could not tell the next process to look for it.
+func (a *Analyzer) settled(ctx context.Context) {
+	if !a.opts.Stream.File {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, longestStart)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for a.feed.State().Starting {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }

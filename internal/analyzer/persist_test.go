@@ -101,6 +101,16 @@ func TestRestoredLayersAndEdgesWaitForTheirElements(t *testing.T) {
 	})
 }
 
+func TestWhatIsSaidAtOnceSurvivesACrash(t *testing.T) {
+	dir := t.TempDir()
+	h := newHub(t, hubOptions{dir: dir})
+	say(t, h.Origin("user", api.OriginOptions{Persist: true}), node("x"))
+	h.abandon()
+	if h = newHub(t, hubOptions{dir: dir}); !has(h.graph, "x") {
+		t.Errorf("graph after the crash: %v", ids(h.graph))
+	}
+}
+
 func TestWithoutADiskNothingIsKept(t *testing.T) {
 	h := newHub(t, hubOptions{})
 	say(t, h.Origin("kept", api.OriginOptions{Persist: true}), node("a"))

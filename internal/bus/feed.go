@@ -38,6 +38,7 @@ type State struct {
 	Stream     bool   // through the stream, else directly
 	Persistent bool   // kept on disk
 	Reason     string // why not
+	Starting   bool   // neither is decided yet
 	Since      time.Time
 }
 
@@ -100,7 +101,7 @@ func (c *Conn) Feed(opts FeedOptions) (*Feed, error) {
 		c: c, opts: opts, log: opts.Logger,
 		stop:    make(chan struct{}),
 		senders: map[senderKey]*sender{},
-		state:   State{Reason: "starting", Since: time.Now()},
+		state:   State{Reason: "starting", Starting: true, Since: time.Now()},
 	}
 	sub, err := c.nc.Subscribe(graphPrefix+"*", f.direct)
 	if err != nil {
