@@ -186,6 +186,9 @@ func (d *decoder) event(ev *Event) {
 		n := d.count("path operations", 3)
 		for range n {
 			op := PathOp{Path: d.text(), Value: d.value()}
+			if d.err == nil && op.Value.tooDeepAt(op.Path) {
+				d.fail("a path of %d levels and its value are %v", pathDepth(op.Path)+1, errDepth)
+			}
 			if d.err != nil {
 				return
 			}

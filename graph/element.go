@@ -135,9 +135,9 @@ func (e Element) Metadata() Metadata {
 	}
 	m := e.v.meta
 	for s := range e.samplesNow() {
-		m = m.Set(s.prefix, s.counters(s.rec).object())
+		m = m.set(s.prefix, s.counters(s.rec).object())
 		if s.prior != nil {
-			m = m.Set(s.last, s.difference(s.rec, s.prior).object())
+			m = m.set(s.last, s.difference(s.rec, s.prior).object())
 		}
 	}
 	return m

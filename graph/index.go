@@ -133,17 +133,21 @@ func findIndex(indexes []*index, key string) *index {
 }
 
 const (
-	askedOften = 32   // look-ups without an index before one is built
-	worthIndex = 1000 // elements below which none is built
-	maxBuilt   = 16   // indexes built on demand, of nodes and of edges each
-	maxAsked   = 256  // keys whose look-ups are counted
-	buildChunk = 512  // elements indexed at a time, between which the writer may go
+	askedOften  = 32   // look-ups without an index before one is built
+	worthIndex  = 1000 // elements below which none is built
+	maxBuilt    = 16   // indexes built on demand, of nodes and of edges each
+	maxAsked    = 256  // keys whose look-ups are counted
+	maxIndexKey = 1024 // bytes of a key whose look-ups are counted
+	buildChunk  = 512  // elements indexed at a time, between which the writer may go
 )
 
 // askIndex counts a look-up that no index served, and has one built when there were many. The goroutine that builds
 // ends when it is done; it holds the writer up for one chunk at a time.
 func (g *Graph) askIndex(key string, edge bool) {
 	g.unindexed.Add(1)
+	if len(key) > maxIndexKey {
+		return
+	}
 	if strings.HasPrefix(key, "@") && key != "@Host" && key != "@Origin" {
 		return
 	}

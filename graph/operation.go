@@ -13,6 +13,9 @@ func (t *txn) event(ev *Event) error {
 	if ev.ID == "" {
 		return fmt.Errorf("%w: no id", ErrInvalid)
 	}
+	if err := ev.checkDepth(); err != nil {
+		return err
+	}
 	switch ev.Op {
 	case PutNode:
 		return t.putNode(ev)

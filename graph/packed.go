@@ -31,9 +31,6 @@ const (
 	tagMaskedObject // an object with a removed value somewhere in it
 )
 
-// MaxDepth is how deep lists and objects may nest in what is decoded or converted.
-const MaxDepth = 128
-
 func appendUvarint(b []byte, x uint64) []byte {
 	for x >= 0x80 {
 		b = append(b, byte(x)|0x80)
@@ -166,7 +163,6 @@ func floatBits(s string) uint64 {
 var (
 	errTruncated = errors.New("truncated")
 	errForm      = errors.New("not in its one form")
-	errDepth     = fmt.Errorf("nested deeper than %d", MaxDepth)
 )
 
 // checkValue checks packed bytes from a stranger: after it, unpack and everything that walks the value is safe.
@@ -175,7 +171,7 @@ func checkValue(s string, depth int, inList bool) (masked bool, err error) {
 	if len(s) == 0 {
 		return false, errTruncated
 	}
-	if depth > MaxDepth {
+	if depth >= MaxDepth && (s[0] == tagList || s[0] == tagObject || s[0] == tagMaskedObject) {
 		return false, errDepth
 	}
 	switch tag := s[0]; tag {

@@ -2,11 +2,25 @@ package graph
 
 import "strings"
 
+// manyDots is how many dots a path has at which going through the keys beats trying each of its heads.
+const manyDots = 8
+
 // Lookup finds the value at a dotted path: the key as a whole first, then object by object. On its way through a
-// list it looks into each item, and gives the list of what it found.
+// list it looks into each item, and gives the list of what it found. However long the path is, each key is looked at
+// a few times at most.
 func (m Metadata) Lookup(path string) (Value, bool) {
 	if v, ok := m.Get(path); ok {
 		return v, true
+	}
+	if strings.Count(path, ".") > manyDots {
+		for key, v := range m.All() {
+			if rest, ok := cutKey(path, key); ok {
+				if found, ok := v.lookup(rest); ok {
+					return found, true
+				}
+			}
+		}
+		return Value{}, false
 	}
 	for i := 0; i < len(path); i++ {
 		if path[i] != '.' {
@@ -21,18 +35,23 @@ func (m Metadata) Lookup(path string) (Value, bool) {
 	return Value{}, false
 }
 
+// cutKey cuts a key and a dot from the front of a path.
+func cutKey(path, key string) (rest string, ok bool) {
+	if len(path) <= len(key) || path[len(key)] != '.' || path[:len(key)] != key {
+		return "", false
+	}
+	return path[len(key)+1:], true
+}
+
 func (v Value) lookup(path string) (Value, bool) {
 	switch v.kind {
 	case KindObject:
 		if found, ok := v.member(path); ok {
 			return found, true
 		}
-		for i := 0; i < len(path); i++ {
-			if path[i] != '.' {
-				continue
-			}
-			if inner, ok := v.member(path[:i]); ok {
-				if found, ok := inner.lookup(path[i+1:]); ok {
+		for key, inner := range v.fields() { // sorted: the shortest head of the path first
+			if rest, ok := cutKey(path, key); ok {
+				if found, ok := inner.lookup(rest); ok {
 					return found, true
 				}
 			}
@@ -57,19 +76,16 @@ func (v Value) lookupItems(path string, found []Value) []Value {
 				found = append(found, got)
 				continue
 			}
-			for i := 0; i < len(path); i++ {
-				if path[i] != '.' {
-					continue
-				}
-				inner, ok := item.member(path[:i])
+			for key, inner := range item.fields() {
+				rest, ok := cutKey(path, key)
 				if !ok {
 					continue
 				}
 				if inner.kind == KindList {
-					found = inner.lookupItems(path[i+1:], found)
+					found = inner.lookupItems(rest, found)
 					break
 				}
-				if got, ok := inner.lookup(path[i+1:]); ok {
+				if got, ok := inner.lookup(rest); ok {
 					found = append(found, got)
 					break
 				}
@@ -82,17 +98,29 @@ func (v Value) lookupItems(path string, found []Value) []Value {
 }
 
 // Set is the metadata with the value at a dotted path, which makes the objects that are missing. A key that is the
-// whole path is replaced. An absent value unsets.
+// whole path is replaced. An absent value unsets. What would nest deeper than MaxDepth is left out: the metadata stays
+// as it was. Apply refuses such an event instead.
 func (m Metadata) Set(path string, v Value) Metadata {
+	if v.tooDeepAt(path) {
+		return m
+	}
+	return m.set(path, v)
+}
+
+// set is Set of what is known not to be too deep.
+func (m Metadata) set(path string, v Value) Metadata {
 	if v.IsZero() {
 		return m.Unset(path)
 	}
 	head, rest, dotted := strings.Cut(path, ".")
-	if _, whole := m.Get(path); whole || !dotted {
+	if !dotted {
+		return m.With(Field{path, v})
+	}
+	if _, whole := m.Get(path); whole {
 		return m.With(Field{path, v})
 	}
 	inner, _ := m.Get(head)
-	return m.With(Field{head, Object(inner.Object().Set(rest, v))})
+	return m.With(Field{head, Object(inner.Object().set(rest, v))})
 }
 
 // Unset is the metadata without what is at a dotted path. An object that becomes empty stays.
