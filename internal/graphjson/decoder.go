@@ -15,7 +15,8 @@ const DefaultMaxDepth = 64
 
 // Decoder reads JSON texts one after the other. The zero Decoder is ready.
 type Decoder struct {
-	// MaxDepth bounds the nesting of objects and lists; 0 = DefaultMaxDepth.
+	// MaxDepth bounds the nesting of objects and lists; 0 = DefaultMaxDepth. More than
+	// graph.MaxDepth is that, so that what is read can be applied and sent on.
 	MaxDepth int
 
 	tokens jsontext.Decoder
@@ -80,7 +81,7 @@ func (d *Decoder) end() error {
 
 func (d *Decoder) maxDepth() int {
 	if d.MaxDepth > 0 {
-		return d.MaxDepth
+		return min(d.MaxDepth, graph.MaxDepth)
 	}
 	return DefaultMaxDepth
 }

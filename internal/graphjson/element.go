@@ -151,6 +151,9 @@ const (
 	opDel = 2
 )
 
+// maxKey bounds the dotted key of an operation, in bytes.
+const maxKey = 4096
+
 func (d *Decoder) operation() (graph.PathOp, error) {
 	var (
 		op   graph.PathOp
@@ -173,6 +176,10 @@ func (d *Decoder) operation() (graph.PathOp, error) {
 		return op, err
 	case op.Path == "":
 		return op, d.fail("the operation has no Key")
+	case len(op.Path) > maxKey:
+		return op, d.fail("the operation's Key has %d bytes, more than %d: use a shorter one", len(op.Path), maxKey)
+	case op.Value.DeeperThan(d.maxDepth() - 1 - strings.Count(op.Path, ".")):
+		return op, d.fail("the operation's Key and Value make more than %d levels: flatten them", d.maxDepth())
 	case kind == opDel:
 		op.Value = graph.Removed()
 	case kind != opAdd:

@@ -293,3 +293,64 @@ func BenchmarkMessage(b *testing.B) {
 		}
 	}
 }
+
+// A dotted key makes as many levels as nested objects do.
+func TestOperationsThatNestTooDeeply(t *testing.T) {
+	path := func(levels int) string { return strings.Repeat("a.", levels-1) + "a" }
+	text := func(key, value string) []byte {
+		return []byte(`{"ID":"n","Ops":[{"Type":1,"Key":"` + key + `","Value":` + value + `}]}`)
+	}
+	lists := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for _, tc := range []struct {
+		max        int
+		key, value string
+		reason     string
+	}{
+		{0, path(64), "1", ""},
+		{0, path(65), "1", "the operation's Key and Value make more than 64 levels: flatten them"},
+		{0, path(44), lists(20), ""},
+		{0, path(44), lists(21), "make more than 64 levels"},
+		{3, "a.b", `{"c":1}`, "nested deeper than 3 levels"}, // with the operation around it
+		{10_000, path(128), "1", ""},
+		{10_000, path(129), "1", "make more than 128 levels"},
+		{0, path(100_000), "1", "the operation's Key has 199999 bytes, more than 4096: use a shorter one"},
+		{0, strings.Repeat("a", 4096), "1", ""},
+	} {
+		d := Decoder{MaxDepth: tc.max}
+		_, err := d.Partial(text(tc.key, tc.value))
+		var own *Error
+		switch {
+		case tc.reason == "" && err != nil, tc.reason != "" && !errors.As(err, &own):
+			t.Errorf("%d bytes of %.10s…: %v", len(tc.key), tc.key, err)
+		case tc.reason != "" && (!strings.Contains(own.Reason, tc.reason) || own.Offset == 0 || !strings.HasPrefix(own.Path, "/Ops/0")):
+			t.Errorf("got %v, want %s", own, tc.reason)
+		}
+	}
+}
+
+// What a decoder of any setting takes can be encoded for the bus, and decoded there.
+func TestDeepestGoesOverTheBus(t *testing.T) {
+	d := Decoder{MaxDepth: 1 << 20}
+	deepest := strings.Repeat(`{"a":`, graph.MaxDepth-1) + "1" + strings.Repeat("}", graph.MaxDepth-1)
+	m, err := d.Metadata([]byte(deepest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = d.Metadata([]byte(`{"a":{"a":` + deepest + "}}")); err == nil {
+		t.Error("deeper than what the graph takes")
+	}
+	p, err := d.Partial([]byte(`{"ID":"n","Ops":[{"Type":1,"Key":"` + strings.Repeat("a.", graph.MaxDepth-1) + `a","Value":1}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &graph.Batch{Origin: "p", Events: []graph.Event{
+		{Op: graph.PutNode, ID: "n", Metadata: m}, {Op: graph.PatchNode, ID: "n", Patch: p.Ops},
+		{Op: graph.PutLayer, ID: "n", Rank: graph.RankUser, Metadata: m},
+	}}
+	if b, err = graph.DecodeBatch(graph.AppendBatch(nil, b)); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := graph.New(graph.Options{}).Apply(b); err != nil || len(res.Rejected) > 0 {
+		t.Fatal(err, res.Rejected)
+	}
+}
