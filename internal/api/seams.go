@@ -57,6 +57,10 @@ var (
 	ErrNotFound = errors.New("resource not found")
 	// ErrExists says that a resource of that kind and id is there already.
 	ErrExists = errors.New("duplicated resource")
+	// ErrFull says that there is no room to keep the resource.
+	ErrFull = errors.New("no room")
+	// ErrAway says that what keeps resources does not answer at the moment.
+	ErrAway = errors.New("storage does not answer")
 )
 
 // The kinds of resources that a Store keeps.

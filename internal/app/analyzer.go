@@ -36,7 +36,7 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 		return nil, err
 	}
 	file := server == nil || !a.cfg.InMemory()
-	store, err := a.openStore(ctx, conn, file)
+	store, err := a.openStore(ctx, conn, server, file)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +78,9 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 	undo.push(every(ctx, expireEvery, func() {
 		if _, err := store.Expire(); err != nil {
 			a.log.Debug("resources not expired", "error", err)
+		}
+		if err := store.Recover(ctx); err != nil {
+			a.log.Warn("what is created through the API is not kept yet", "error", err)
 		}
 	}))
 	if err := a.registerGraph(g); err != nil {
@@ -152,8 +155,11 @@ const bucketName = "weft_resources"
 
 // openStore opens what REST clients created. Where JetStream is not there yet, the store
 // begins in memory, and storeBack gives it its bucket.
-func (a *App) openStore(ctx context.Context, conn *bus.Conn, file bool) (*resource.Store, error) {
+func (a *App) openStore(ctx context.Context, conn *bus.Conn, server *bus.Server, file bool) (*resource.Store, error) {
 	opts := resource.Options{Now: a.opts.Now, Logger: a.log}
+	if server != nil {
+		opts.Disk = server
+	}
 	if file {
 		bucket, err := conn.Bucket(bucketName, true, a.cfg.NATS.Replicas)
 		if err != nil {

@@ -387,8 +387,8 @@ func (f *Feed) stuckReason() string {
 		if err := server.JetStream(); err != nil {
 			return err.Error()
 		}
-		if free := server.Free(); free >= 0 && free < spareBytes {
-			return fmt.Sprintf("the stream does not store: %d KiB are free in the data directory: make room", free>>10)
+		if err := server.Room(); err != nil {
+			return "the stream does not store: " + err.Error()
 		}
 	}
 	if err := f.c.LastError(); err != nil {
@@ -429,8 +429,8 @@ func (f *Feed) openStream(stuck bool, generation int) (*nats.Subscription, error
 		return nil, f.c.LastError()
 	}
 	if server := f.c.opts.Server; server != nil {
-		if free := server.Free(); free >= 0 && free < spareBytes {
-			return nil, fmt.Errorf("only %d KiB are free in the data directory: make room", free>>10)
+		if err := server.Room(); err != nil {
+			return nil, err
 		}
 		start := server.StartJetStream
 		if stuck {

@@ -189,6 +189,18 @@ func (s *Server) Free() int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
+// Room returns nil unless the file system of the streams is full; then it says where to
+// make room.
+func (s *Server) Room() error {
+	if free := s.Free(); free >= 0 && free < spareBytes {
+		return fmt.Errorf("%w: only %d KiB are free in %s: make room there", ErrFull, free>>10, s.opts.Dir)
+	}
+	return nil
+}
+
+// ErrFull says that the file system of the streams has no room.
+var ErrFull = errors.New("the disk is full")
+
 // Stop ends the server; connections are cut. It takes a bounded time.
 func (s *Server) Stop() {
 	s.ns.Shutdown()

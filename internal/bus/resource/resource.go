@@ -31,8 +31,15 @@ type Bucket = nats.KeyValue
 // Options describe a Store.
 type Options struct {
 	Bucket Bucket // nil: memory only
+	Disk   Disk   // of an embedded server, which remembers that its disk was full; nil: none
 	Now    func() time.Time
 	Logger *slog.Logger
+}
+
+// Disk is what the bucket is stored on; *bus.Server is one.
+type Disk interface {
+	Room() error             // nil unless it is full
+	RestartJetStream() error // how a bucket recovers that could not be written
 }
 
 // Store implements api.Store.
@@ -41,6 +48,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	bucket   Bucket
+	stuck    error // why the bucket could not be written; until Recover has written to it
 	items    map[string]map[string]item // by kind and id
 	watchers map[*watcher]bool
 	closed   bool
@@ -274,9 +282,9 @@ func (s *Store) Put(_ context.Context, kind, id string, data []byte) error {
 func (s *Store) put(kind, id string, it item, write func(Bucket) (uint64, error)) error {
 	bucket := s.kept()
 	if bucket != nil {
-		revision, err := write(bucket)
+		revision, err := s.attempt(func() (uint64, error) { return write(bucket) })
 		if err != nil {
-			return fmt.Errorf("%s %q cannot be kept: %w: see whether persistence is on in the status", kind, id, err)
+			return fmt.Errorf("%s %q cannot be kept: %w", kind, id, err)
 		}
 		it.revision = revision
 	}
@@ -302,8 +310,8 @@ func (s *Store) Delete(_ context.Context, kind, id string) error {
 func (s *Store) remove(kind, id string, have item) error {
 	bucket := s.kept()
 	if bucket != nil {
-		if err := bucket.Delete(key(kind, id)); err != nil {
-			return fmt.Errorf("%s %q cannot be deleted: %w: see whether persistence is on in the status", kind, id, err)
+		if _, err := s.attempt(func() (uint64, error) { return 0, bucket.Delete(key(kind, id)) }); err != nil {
+			return fmt.Errorf("%s %q cannot be deleted: %w", kind, id, err)
 		}
 	}
 	s.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -266,32 +267,95 @@ func TestTwoStoresOnOneBucketAgree(t *testing.T) {
 	})
 }
 
-// broken is a bucket whose disk is full.
-type broken struct{ nats.KeyValue }
+// broken is a bucket that stops to store while its disk is full, and stays so until JetStream
+// is restarted.
+type broken struct {
+	nats.KeyValue
+	full, wedged bool
+	writes       int
+	restarts     int
+}
 
-func (broken) Put(string, []byte) (uint64, error)     { return 0, nats.ErrTimeout }
-func (broken) Create(string, []byte) (uint64, error)  { return 0, nats.ErrTimeout }
-func (broken) Delete(string, ...nats.DeleteOpt) error { return nats.ErrTimeout }
+func (b *broken) write() error {
+	b.writes++
+	if b.wedged = b.wedged || b.full; b.wedged {
+		return nats.ErrTimeout
+	}
+	return nil
+}
+
+func (b *broken) Put(key string, value []byte) (uint64, error) {
+	if err := b.write(); err != nil {
+		return 0, err
+	}
+	return b.KeyValue.Put(key, value)
+}
+
+func (b *broken) Create(key string, value []byte) (uint64, error) {
+	if err := b.write(); err != nil {
+		return 0, err
+	}
+	return b.KeyValue.Create(key, value)
+}
+
+func (b *broken) Delete(key string, _ ...nats.DeleteOpt) error {
+	if err := b.write(); err != nil {
+		return err
+	}
+	return b.KeyValue.Delete(key)
+}
+
+func (b *broken) Room() error {
+	if b.full {
+		return fmt.Errorf("%w: make room in /var", bus.ErrFull)
+	}
+	return nil
+}
+
+func (b *broken) RestartJetStream() error {
+	b.restarts++
+	b.wedged = b.full
+	return nil
+}
 
 func TestFullDiskFailsWritesAndLeavesReads(t *testing.T) {
-	bucket := newBucket(t)
+	b := &broken{KeyValue: newBucket(t)}
 	ctx := t.Context()
-	s := open(t, Options{Bucket: bucket})
+	s := open(t, Options{Bucket: b, Disk: b})
 	if err := s.Create(ctx, api.KindNode, "n", []byte("kept"), 0); err != nil {
 		t.Fatal(err)
 	}
-	s.bucket = broken{bucket}
+	b.full, b.writes = true, 0
 	for what, err := range map[string]error{
 		"create": s.Create(ctx, api.KindNode, "m", []byte("x"), 0),
 		"put":    s.Put(ctx, api.KindNode, "n", []byte("x")),
 		"delete": s.Delete(ctx, api.KindNode, "n"),
 	} {
-		if err == nil || !strings.Contains(err.Error(), "persistence") {
+		if !errors.Is(err, api.ErrFull) || !strings.Contains(err.Error(), "make room in /var") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	if b.writes != 1 {
+		t.Errorf("%d writes waited for a bucket that was known not to store", b.writes)
+	}
 	if data, err := s.Get(ctx, api.KindNode, "n"); err != nil || string(data) != "kept" {
 		t.Errorf("get: %q, %v", data, err)
+	}
+	if err := s.Recover(ctx); err != nil || b.restarts != 0 {
+		t.Errorf("recovery on a full disk: %v, %d restarts", err, b.restarts)
+	}
+	b.full = false
+	if err := s.Put(ctx, api.KindNode, "n", []byte("x")); !errors.Is(err, api.ErrAway) {
+		t.Errorf("before the recovery: %v", err)
+	}
+	if err := s.Recover(ctx); err != nil || b.restarts != 1 {
+		t.Errorf("recovery: %v, %d restarts", err, b.restarts)
+	}
+	if err := s.Create(ctx, api.KindNode, "m", []byte("x"), 0); err != nil {
+		t.Errorf("after the recovery: %v", err)
+	}
+	if all, err := s.List(ctx, api.KindNode); err != nil || len(all) != 2 {
+		t.Errorf("list: %q, %v", all, err)
 	}
 }
 
