@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +39,7 @@ type Conn struct {
 	instance uint64
 	number   uint64 // of the last frame; guarded by send
 	counters Counters
+	faults   repeats
 	ready    chan struct{} // closed when nc is set
 	closed   chan struct{}
 
@@ -89,6 +92,7 @@ func Connect(opts ConnOptions) (*Conn, error) {
 		nats.ConnectHandler(func(*nats.Conn) { c.up() }),
 		nats.ReconnectHandler(func(*nats.Conn) { c.up() }),
 		nats.DisconnectErrHandler(c.down),
+		nats.ReconnectErrHandler(c.unreachable),
 		nats.ErrorHandler(c.asyncError),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
 		nats.IgnoreAuthErrorAbort(),
@@ -179,6 +183,31 @@ func (c *Conn) down(_ *nats.Conn, err error) {
 	}
 }
 
+// unreachable tells why the bus cannot be reached, and what to look at.
+func (c *Conn) unreachable(_ *nats.Conn, err error) {
+	if err == nil || !c.faults.first(err.Error()) {
+		return
+	}
+	remedy := "is an analyzer there that listens for agents (--nats-listen)? does --nats name it?"
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
+		remedy = "the analyzer refuses these credentials: compare nats.user and nats.password with its nats.credentials"
+	}
+	c.log.Warn("bus not reached; trying again", "member", c.opts.Member, "url", redact(c.opts.URL), "user", c.opts.User, "error", err, "remedy", remedy)
+}
+
+// redact takes a password out of the addresses of servers.
+func redact(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, text := range list {
+		if u, err := url.Parse(strings.TrimSpace(text)); err == nil {
+			list[i] = u.Redacted()
+		} else {
+			list[i] = "(not a URL)"
+		}
+	}
+	return strings.Join(list, ",")
+}
+
 func (c *Conn) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil {
 		c.counters.SlowConsumer.Add(1)
@@ -186,6 +215,10 @@ func (c *Conn) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	subject := ""
 	if sub != nil {
 		subject = sub.Subject
+	}
+	if errors.Is(err, nats.ErrPermissionViolation) && c.faults.first(err.Error()) {
+		c.log.Warn("the bus does not allow this host to speak", "member", c.opts.Member, "user", c.opts.User, "error", err,
+			"remedy", "the user must be the one that the analyzer's nats.credentials name for this host")
 	}
 	c.log.Debug("bus error", "subject", subject, "error", err)
 }
