@@ -30,6 +30,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"samegraph":    cmdSameGraph,
 		"terminate":    cmdTerminate,
 		"certificates": cmdCertificates,
+		"request":      cmdRequest,
+		"capture":      cmdCapture,
 	}
 }
 

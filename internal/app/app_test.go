@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -270,11 +272,39 @@ func TestExistingNATSOfDebian(t *testing.T) {
 
 func TestNATSThatIsNotThereYet(t *testing.T) {
 	cfg := settings("hub")
-	cfg.NATS.URL = "nats://" + bustest.FreeAddress(t)
-	r := start(t, Options{Config: cfg, Role: AllInOne})
+	cfg.NATS.URL = "nats://u:swordfish@" + bustest.FreeAddress(t)
+	var log lockedLog
+	r := start(t, Options{Config: cfg, Role: AllInOne, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if code, text := r.get("/readyz"); code != 503 || !strings.Contains(text, "bus not connected") {
 		t.Errorf("/readyz: %d %s", code, text)
 	}
+	// A password in the address is nowhere to be read.
+	for _, path := range []string{"/readyz", "/api/status", "/api/config/nats", "/metrics"} {
+		if _, text := r.get(path); strings.Contains(text, "swordfish") {
+			t.Errorf("%s shows the password: %s", path, text)
+		}
+	}
+	if text := log.String(); !strings.Contains(text, "NATS does not answer yet") || strings.Contains(text, "swordfish") {
+		t.Errorf("log: %s", text)
+	}
+}
+
+// lockedLog may be read while it is written.
+type lockedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func TestFullDiskLeavesTheGraphRight(t *testing.T) {

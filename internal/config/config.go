@@ -35,7 +35,7 @@ type TLS struct {
 // NATS is the bus between agents and analyzers.
 type NATS struct {
 	Listen      string  `koanf:"listen" doc:"HOST:PORT where the embedded server takes agents of other hosts; empty: no port"`
-	URL         string  `koanf:"url" doc:"an existing NATS to use instead of the embedded one; for an agent, its analyzer's (nats://HOST:PORT)"`
+	URL         string  `koanf:"url" secret:"url" doc:"an existing NATS to use instead of the embedded one; for an agent, its analyzer's (nats://HOST:PORT)"`
 	User        string  `koanf:"user" doc:"user towards the NATS of nats.url; for an agent, its host name"`
 	Password    string  `koanf:"password" secret:"true" doc:"password towards the NATS of nats.url"`
 	Credentials string  `koanf:"credentials" doc:"file of the agents that may connect to nats.listen, a line HOST:PASSWORD each"`

@@ -266,9 +266,10 @@ func TestForeignVariablesAreWarnings(t *testing.T) {
 
 func TestLookupHidesSecrets(t *testing.T) {
 	cfg := Default()
-	cfg.NATS.Password = "swordfish"
+	cfg.NATS.Password, cfg.NATS.URL = "swordfish", "nats://u:swordfish@a:4222,tls://swordfish@b:4222,nats://c:4222"
 	for key, want := range map[string]any{
 		"nats.password":      Hidden,
+		"nats.url":           "nats://u:xxxxx@a:4222,tls://xxxxx@b:4222,nats://c:4222",
 		"graph.window":       "1h",
 		"graph.window-bytes": "256MiB",
 		"no-auth":            false,

@@ -20,6 +20,7 @@ type Field struct {
 	Key    string // dotted, as in the file: "graph.window"
 	Doc    string // one line for people
 	Secret bool
+	url    bool // addresses, which may hold a secret
 	value  reflect.Value
 }
 
@@ -27,13 +28,16 @@ type Field struct {
 func (f Field) Env() string { return EnvName(f.Key) }
 
 // Value is the setting as JSON and YAML show it: durations and sizes as text,
-// a secret that is set as [Hidden].
+// a secret that is set as [Hidden], and a URL without the password in it.
 func (f Field) Value() any {
 	if f.Secret {
 		if f.value.IsZero() {
 			return ""
 		}
 		return Hidden
+	}
+	if f.url {
+		return redactURLs(f.value.String())
 	}
 	switch v := f.value.Interface().(type) {
 	case time.Duration:
@@ -68,7 +72,7 @@ func walk(v reflect.Value, prefix string, yield func(Field) bool) bool {
 			}
 			continue
 		}
-		f := Field{Key: key, Doc: t.Tag.Get("doc"), Secret: t.Tag.Get("secret") == "true", value: v.Field(i)}
+		f := Field{Key: key, Doc: t.Tag.Get("doc"), Secret: t.Tag.Get("secret") == "true", url: t.Tag.Get("secret") == "url", value: v.Field(i)}
 		if !yield(f) {
 			return false
 		}

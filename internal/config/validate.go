@@ -83,7 +83,7 @@ func (c Config) validateListen(v *verdict) {
 
 func (c Config) validateNATS(v *verdict) {
 	if c.NATS.Listen != "" && c.NATS.URL != "" {
-		v.fail("nats.listen", "%q, but nats.url %q names another NATS: set one of them", c.NATS.Listen, redactURL(c.NATS.URL))
+		v.fail("nats.listen", "%q, but nats.url %q names another NATS: set one of them", c.NATS.Listen, redactURLs(c.NATS.URL))
 	}
 	if c.NATS.Listen != "" {
 		loopback, err := loopbackAddress(c.NATS.Listen)
@@ -224,11 +224,22 @@ func readable(v *verdict, key, path string) bool {
 	return true
 }
 
-// redactURL keeps a password in a URL out of messages.
+// redactURLs keeps passwords and tokens in addresses, with commas between, out of what is shown.
+func redactURLs(text string) string {
+	all := strings.Split(text, ",")
+	for i, one := range all {
+		all[i] = redactURL(one)
+	}
+	return strings.Join(all, ",")
+}
+
 func redactURL(text string) string {
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil {
 		return "(unreadable URL)"
+	}
+	if _, password := u.User.Password(); u.User != nil && !password {
+		u.User = url.User("xxxxx") // a name alone is a token
 	}
 	return u.Redacted()
 }
