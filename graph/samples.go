@@ -47,8 +47,9 @@ type Sample struct {
 	LastUpdate Counters // the difference to the sample before; without Values in the first one
 }
 
-// lastUpdatePrefix puts LastUpdate in front of the last part of a prefix.
-func lastUpdatePrefix(prefix string) string {
+// LastUpdatePrefix is the path at which the differences between samples show, beside the counters of a prefix:
+// "Ovs.LastUpdateMetric" beside "Ovs.Metric".
+func LastUpdatePrefix(prefix string) string {
 	if i := strings.LastIndexByte(prefix, '.'); i >= 0 {
 		return prefix[:i+1] + "LastUpdate" + prefix[i+1:]
 	}
@@ -56,7 +57,7 @@ func lastUpdatePrefix(prefix string) string {
 }
 
 func newSeries(c *Counters) *series {
-	s := &series{prefix: c.Prefix, last: lastUpdatePrefix(c.Prefix), names: c.Names}
+	s := &series{prefix: c.Prefix, last: LastUpdatePrefix(c.Prefix), names: c.Names}
 	s.active.Store(newBlock(len(c.Names), true))
 	return s
 }

@@ -13,6 +13,19 @@ import (
 // ruleID makes the id of an element that a rule makes.
 func ruleID(parts ...string) string { return probe.GenID(append([]string{"rule"}, parts...)...) }
 
+// Speaks says whether the origin is that of a host whose agent is there: what it sees
+// it says, so its elements are not for others to delete.
+func (a *Analyzer) Speaks(origin string) bool {
+	member := bus.MemberOf(origin)
+	if member == "" || bus.IsAnalyzer(member) {
+		return false
+	}
+	a.members.mu.Lock()
+	defer a.members.mu.Unlock()
+	one := a.members.byName[member]
+	return one != nil && !one.away
+}
+
 // BusStatus is weft's addition to /api/status.
 type BusStatus struct {
 	Address     string

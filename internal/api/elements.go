@@ -241,7 +241,8 @@ func layerOf(e graph.Element, origin string) (graph.Metadata, bool) {
 	return graph.Metadata{}, false
 }
 
-// remove deletes an element, whoever it belongs to: an operator wants it.
+// remove deletes an element, as an operator wants it, whoever said it; but not what a
+// probe sees at this moment.
 func (k *elements) remove(ctx context.Context, id string) error {
 	if err := k.ready(ctx); err != nil {
 		return err
@@ -249,6 +250,9 @@ func (k *elements) remove(ctx context.Context, id string) error {
 	stored, _, err := k.find(id)
 	if err != nil {
 		return err
+	}
+	if speaks := k.s.deps.Speaks; speaks != nil && speaks(stored.Owner()) {
+		return failf(http.StatusConflict, "%s %q is there, as %s sees it: remove the thing itself, and it goes from the graph", k.kind.kind, clip(id), stored.Owner())
 	}
 	event := graph.Event{Op: k.remover, ID: id, Edge: k.edge, Rank: graph.RankUser}
 	writer := k.s.patched

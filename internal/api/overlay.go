@@ -9,23 +9,37 @@ import (
 // overlay returns the metadata that, laid over old, makes it wanted: changed keys with
 // their new values, keys that went as removed, objects compared key by key.
 func overlay(old, wanted graph.Metadata) graph.Metadata {
-	var fields []graph.Field
+	return graph.NewMetadata(appendRemoved(appendChanged(nil, old, wanted, overlay), old, wanted)...)
+}
+
+// changes is overlay without the removals: what is wanted differently from old.
+func changes(old, wanted graph.Metadata) graph.Metadata {
+	return graph.NewMetadata(appendChanged(nil, old, wanted, changes)...)
+}
+
+func appendChanged(fields []graph.Field, old, wanted graph.Metadata, within func(old, wanted graph.Metadata) graph.Metadata) []graph.Field {
 	for key, v := range wanted.All() {
 		was, known := old.Get(key)
 		switch {
 		case known && was.Equal(v):
 		case known && was.Kind() == graph.KindObject && v.Kind() == graph.KindObject && was.Len() > 0:
-			fields = append(fields, graph.F(key, graph.Object(overlay(was.Object(), v.Object()))))
+			if inner := within(was.Object(), v.Object()); inner.Len() > 0 {
+				fields = append(fields, graph.F(key, graph.Object(inner)))
+			}
 		default:
 			fields = append(fields, graph.F(key, v))
 		}
 	}
+	return fields
+}
+
+func appendRemoved(fields []graph.Field, old, wanted graph.Metadata) []graph.Field {
 	for key := range old.All() {
 		if _, kept := wanted.Get(key); !kept {
 			fields = append(fields, graph.F(key, graph.Removed()))
 		}
 	}
-	return graph.NewMetadata(fields...)
+	return fields
 }
 
 // addOverlay lays a later overlay over an earlier one; what it removes stays marked.

@@ -13,6 +13,19 @@ import (
 
 const aNode = `{"ID":"n1","Metadata":{"Name":"rack","Type":"rack","Units":42}}`
 
+func TestWhatAProbeSeesIsNotDeleted(t *testing.T) {
+	s := apitest.Start(t, func(d *api.Deps) { d.Speaks = func(origin string) bool { return origin == "linux@h" } })
+	s.Apply(t, "linux@h", apitest.Node("link", "eth0", "device"))
+	s.Apply(t, "linux@gone", apitest.Node("ghost", "eth0", "device"))
+	if text := expect(t, s, 409, "DELETE", "/api/node/link", ""); !strings.Contains(text, "linux@h sees it") {
+		t.Errorf("reason %q", text)
+	}
+	expect(t, s, 200, "DELETE", "/api/node/ghost", "")
+	if _, there := s.Graph.View().Node("link"); !there || s.Graph.View().NodeCount() != 1 {
+		t.Error("the wrong node went")
+	}
+}
+
 func TestNodeLifeCycle(t *testing.T) {
 	s := apitest.Start(t)
 	res, text := call(t, s, "POST", "/api/node", aNode)

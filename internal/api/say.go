@@ -73,10 +73,7 @@ func (p *publisher) update(e *graphjson.Element, op graph.Op) (graph.Event, quie
 	}
 	old, known := p.stored(e.ID, op)
 	if known && old.Owner() != p.full {
-		return graph.Event{
-			Op: graph.PutLayer, ID: e.ID, Edge: op == graph.PutEdge, Rank: graph.RankSource,
-			Metadata: e.Metadata, UpdatedAt: e.UpdatedAt,
-		}, loud, nil
+		return p.layer(old, e, op == graph.PutEdge), loud, nil
 	}
 	e.Origin = p.origin()
 	if known && e.Host == "" {
@@ -92,10 +89,43 @@ func (p *publisher) update(e *graphjson.Element, op graph.Op) (graph.Event, quie
 	return e.Put(op), loud, nil
 }
 
-// deletion takes an element away. When it is gone already, the client has what it wants.
+// layer lays over another's element what the message says differently from everybody
+// else, and nothing more: the rest goes on following its owner, also when a client sends
+// back the whole of what it read.
+func (p *publisher) layer(old graph.Element, e *graphjson.Element, edge bool) graph.Event {
+	event := graph.Event{Op: graph.PutLayer, ID: e.ID, Edge: edge, Rank: graph.RankSource, UpdatedAt: e.UpdatedAt}
+	var others graph.Metadata
+	for layer := range old.Layers() {
+		if layer.Origin != p.full {
+			others = others.Merge(layer.Metadata)
+		}
+	}
+	said := e.Metadata
+	for counters := range old.SamplePrefixes() {
+		said = said.Unset(counters).Unset(graph.LastUpdatePrefix(counters))
+	}
+	if event.Metadata = changes(others, said); event.Metadata.Len() == 0 {
+		event.Op = graph.DropLayer
+	}
+	return event
+}
+
+// deletion takes an element away, or what was laid over another's. When it is gone
+// already, the client has what it wants.
 func (p *publisher) deletion(e *graphjson.Element, op graph.Op) (graph.Event, quietness, error) {
 	if err := checkID("ID", e.ID); err != nil {
 		return graph.Event{}, loud, err
+	}
+	put := graph.PutNode
+	if op == graph.DeleteEdge {
+		put = graph.PutEdge
+	}
+	if old, known := p.stored(e.ID, put); known && old.Owner() != p.full {
+		for layer := range old.Layers() {
+			if layer.Origin == p.full {
+				return graph.Event{Op: graph.DropLayer, ID: e.ID, Edge: op == graph.DeleteEdge}, loud, nil
+			}
+		}
 	}
 	return graph.Event{Op: op, ID: e.ID, Edge: op == graph.DeleteEdge, DeletedAt: e.DeletedAt}, quietUnknown, nil
 }

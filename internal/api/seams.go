@@ -112,6 +112,7 @@ type Limits struct {
 	MaxConns       int           // open connections
 	MaxWebSockets  int           // open WebSocket connections
 	MaxFilters     int           // different filters of subscribers at once
+	Queries        int           // evaluated at once; others wait a little, then get 503
 }
 
 // Deps is what a Server needs. Graph, Engine, Committer and Store are required.
@@ -131,6 +132,11 @@ type Deps struct {
 	Status func() any
 	// Ready returns nil when /readyz shall answer 200, else why not.
 	Ready func() error
+	// Notes are what /readyz says beside "ok", such as that nothing is kept on disk.
+	Notes func() []string
+	// Speaks says whether an origin still watches what its elements stand for. They
+	// cannot be deleted by others then; nil: none does.
+	Speaks func(origin string) bool
 	// Config looks up a dotted key for /api/config; values of secret keys come back
 	// hidden.
 	Config func(key string) (any, bool)

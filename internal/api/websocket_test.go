@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -283,6 +284,52 @@ func TestUpdateOfAnothersNodeIsALayer(t *testing.T) {
 		_, there := n.Field("Room")
 		return !there
 	})
+}
+
+// A client may send back the whole of what it read, counters included: only what it says
+// differently is laid over the node, and the rest follows the probe as before.
+func TestUpdateWithAWholeNodeKeepsFollowingItsOwner(t *testing.T) {
+	s := apitest.Start(t)
+	link := func(mtu int64) graph.Event {
+		return graph.Event{Op: graph.PutNode, ID: "a", Metadata: graph.NewMetadata(
+			graph.F("Name", graph.String("eth0")), graph.F("MTU", graph.Int(mtu)),
+			graph.F("Vlan", graph.Object(graph.NewMetadata(graph.F("ID", graph.Int(7)), graph.F("Proto", graph.Int(1))))))}
+	}
+	s.Apply(t, "probe", link(1500), graph.Event{Op: graph.PutSample, ID: "a", Counters: &graph.Counters{
+		Prefix: "Metric", Names: []string{"RxBytes"}, Values: []int64{5}, Start: 1, Last: 2,
+	}})
+	shows := func(want string) {
+		t.Helper()
+		n, _ := s.Graph.View().Node("a")
+		if text := string(n.Metadata().Unset("Metric").Unset("LastUpdateMetric").AppendJSON(nil)); text != want {
+			t.Errorf("got %s, want %s", text, want)
+		}
+	}
+	p := dial(t, s, "/ws/publisher", "X-Host-ID", "h1")
+	n, _ := s.Graph.View().Node("a")
+	whole := n.Metadata().AppendJSON(nil)
+	p.say("NodeUpdated", "1", `{"ID":"a","Metadata":`+string(whole)+`}`)
+	p.flush()
+	if n, _ = s.Graph.View().Node("a"); len(slices.Collect(n.Layers())) != 1 {
+		t.Error("what says nothing new is no layer")
+	}
+	p.say("NodeUpdated", "2", `{"ID":"a","Metadata":{"Name":"eth0","MTU":1500,"Vlan":{"ID":8,"Proto":1},"Metric":{"RxBytes":4},"Room":"12"}}`)
+	p.flush()
+	s.Apply(t, "probe", link(9000))
+	shows(`{"MTU":9000,"Name":"eth0","Room":"12","Vlan":{"ID":8,"Proto":1}}`)
+	n, _ = s.Graph.View().Node("a")
+	if counters, _ := n.Field("Metric.RxBytes"); counters.Int() != 5 {
+		t.Errorf("counters %v", counters)
+	}
+	p.say("NodeDeleted", "3", `{"ID":"a"}`)
+	if got := p.flush(); !strings.Contains(got, `"Rejected":0`) {
+		t.Errorf("flush %s", got)
+	}
+	shows(`{"MTU":9000,"Name":"eth0","Vlan":{"ID":7,"Proto":1}}`)
+	p.say("NodeDeleted", "4", `{"ID":"a"}`)
+	if m := p.next("Error"); m.UUID != "4" || m.Status != 409 {
+		t.Errorf("deletion of another's node: %+v", m)
+	}
 }
 
 func TestPersistencePolicies(t *testing.T) {
