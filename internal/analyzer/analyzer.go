@@ -89,6 +89,7 @@ type Analyzer struct {
 type counters struct {
 	batches, events, duplicates, stale, gaps, foreign, undecodable atomic.Uint64
 	rejected, resyncs, resent, expired, dropped                    atomic.Uint64
+	holds, beatErrors                                              atomic.Uint64
 }
 
 // New checks the options.
@@ -287,6 +288,8 @@ func (a *Analyzer) register(r prometheus.Registerer) error {
 		{"weft_analyzer_batches_resent_total", "Own batches published again.", count(&a.counters.resent)},
 		{"weft_analyzer_origins_expired_total", "Origins dropped because their host stayed away.", count(&a.counters.expired)},
 		{"weft_analyzer_origins_dropped_total", "Origins dropped because their process no longer has them.", count(&a.counters.dropped)},
+		{"weft_analyzer_rule_holds_total", "Elements that a rule changed again and again, and left alone for a while.", count(&a.counters.holds)},
+		{"weft_analyzer_heartbeat_errors_total", "Heartbeats of this analyzer that could not be sent.", count(&a.counters.beatErrors)},
 		{"weft_bus_slow_consumer_total", "Messages lost because this process was too slow.", count(&bc.SlowConsumer)},
 		{"weft_bus_disconnects_total", "Connections to the bus lost.", count(&bc.Disconnects)},
 		{"weft_bus_bad_frames_total", "Messages on graph subjects that are no frames.", count(&bc.BadFrames)},

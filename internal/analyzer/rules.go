@@ -22,7 +22,8 @@ import (
 // 100 ms, when something changed. Of several analyzers on one bus the first by name does it.
 //
 // A rule does not react to what it did itself: one that makes its own query false (HasNot
-// of a key that it sets) keeps what it put until the node changes otherwise.
+// of a key that it sets) keeps what it put until the node changes otherwise. Two rules may
+// still feed each other: see flips.
 type rules struct {
 	a       *Analyzer
 	byKey   map[string]*rule // by kind and id
@@ -43,6 +44,15 @@ type rule struct {
 	next    time.Time       // when it may be evaluated as a whole again
 	dirty   bool
 	full    bool // more edges than a rule may make; said once
+	flips   flips
+	holds   []hold // since the last round
+	told    time.Time
+}
+
+// hold is an element that a rule leaves alone for a while.
+type hold struct {
+	id   string
+	wait time.Duration
 }
 
 // selection is a query of a rule and the nodes that it matches.
@@ -57,6 +67,7 @@ const (
 	ruleDelay    = 100 * time.Millisecond
 	maxRuleEdges = 100_000
 	ruleCommits  = 1000 // taken in a round
+	tellHolds    = time.Minute
 )
 
 func newRules(a *Analyzer) *rules { return &rules{a: a, byKey: map[string]*rule{}} }
@@ -178,6 +189,7 @@ func (r *rules) follow(ctx context.Context) {
 	now := time.Now()
 	for _, key := range slices.Sorted(maps.Keys(r.byKey)) {
 		one := r.byKey[key]
+		events[one] = one.again(events[one], r.a.graph.View(), now)
 		if list := events[one]; len(list) > 0 {
 			r.commit(ctx, one, list, false)
 		}
@@ -187,7 +199,22 @@ func (r *rules) follow(ctx context.Context) {
 				r.a.log.Warn("rule not evaluated", "rule", one.key, "error", err)
 			}
 		}
+		r.tell(one, now)
 	}
+}
+
+// tell counts what the rule leaves alone, and says so now and then.
+func (r *rules) tell(one *rule, now time.Time) {
+	if len(one.holds) == 0 {
+		return
+	}
+	r.a.counters.holds.Add(uint64(len(one.holds)))
+	if now.Sub(one.told) > tellHolds {
+		one.told = now
+		r.a.log.Warn("rule changes the same elements again and again, as rules do that feed each other: it is held back",
+			"rule", one.key, "elements", len(one.holds), "one", one.holds[0].id, "for", one.holds[0].wait)
+	}
+	one.holds = nil
 }
 
 func (r *rules) commit(ctx context.Context, one *rule, events []graph.Event, whole bool) {
@@ -230,9 +257,47 @@ func (r *rules) evaluate(ctx context.Context, one *rule) error {
 	if maps.Equal(put, one.put) && len(put) > 0 {
 		return nil
 	}
+	now := time.Now()
+	for _, sets := range [][2]map[string]bool{{put, one.put}, {one.put, put}} {
+		for id := range sets[0] {
+			if sets[1][id] {
+				continue
+			}
+			if wait := one.flip(id, now); wait > 0 { // all of the rule is one evaluation
+				one.next = later(one.next, now.Add(wait))
+			}
+		}
+	}
 	one.put = put
 	r.commit(ctx, one, events, true)
 	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// flip notes a change of mind. The rule leaves the element alone for what it returns.
+func (one *rule) flip(id string, now time.Time) time.Duration {
+	wait := one.flips.count(id, now)
+	if wait > 0 {
+		one.holds = append(one.holds, hold{id, wait})
+	}
+	return wait
+}
+
+// again appends what the rule does about the elements that it left alone for long enough.
+func (one *rule) again(events []graph.Event, v *graph.View, now time.Time) []graph.Event {
+	for _, id := range one.flips.due(now) {
+		one.dirty = one.dirty || slices.ContainsFunc(one.queries, func(s *selection) bool { return s.filter == nil })
+		if n, ok := v.Node(id); ok {
+			events = one.node(events, n)
+		}
+	}
+	return events
 }
 
 // all gives everything that the rule makes.
@@ -292,7 +357,7 @@ func (one *rule) take(events []graph.Event, c *graph.Commit) []graph.Event {
 
 // node appends what a node that changed makes the rule do.
 func (one *rule) node(events []graph.Event, n graph.Node) []graph.Event {
-	id := n.ID()
+	id, now := n.ID(), time.Now()
 	for i, s := range one.queries {
 		if s.filter == nil {
 			one.dirty = true
@@ -303,6 +368,9 @@ func (one *rule) node(events []graph.Event, n graph.Node) []graph.Event {
 		}
 		matches := s.filter.Node(n)
 		if matches == s.matched[id] && (matches == one.put[id] || len(one.queries) != 1) {
+			continue
+		}
+		if one.flips.held(id, now) || one.flip(id, now) > 0 {
 			continue
 		}
 		if matches {

@@ -138,6 +138,55 @@ func TestRuleThatDefeatsItselfComesToRest(t *testing.T) {
 	}
 }
 
+func TestRulesThatFeedEachOtherAreHeldBack(t *testing.T) {
+	for name, query := range map[string]string{
+		"each node by itself": `G.V().Has('a', 1)`,
+		"as a whole":          `G.V().Has('a', 1).Dedup('@ID')`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t, hubOptions{})
+			w := h.Origin("me", api.OriginOptions{})
+			say(t, w, node("x"))
+			create(t, h, api.KindNodeRule, "one", `{"UUID":"one","Action":"update","Query":"G.V().HasNot('b')","Metadata":{"a":1}}`)
+			create(t, h, api.KindNodeRule, "two", fmt.Sprintf(`{"UUID":"two","Action":"update","Query":%q,"Metadata":{"b":1}}`, query))
+			eventually(t, 10*time.Second, "rules are held back", func() bool { return h.counters.holds.Load() >= 2 })
+			// What has nothing to do with it is followed all the same.
+			say(t, w, node("y", graph.F("b", graph.Int(1))), node("z", graph.F("a", graph.Int(1)), graph.F("b", graph.Int(1))))
+			eventually(t, 10*time.Second, "another node is marked", func() bool { return field(h, "z", "b") == "1" && field(h, "y", "a") == "" })
+			if n := h.graph.Stats().Changes; n > 100 {
+				t.Errorf("%d changes", n)
+			}
+		})
+	}
+}
+
+func TestFlips(t *testing.T) {
+	var f flips
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var waits []time.Duration
+	for range 12 {
+		for f.count("x", now) == 0 {
+			now = now.Add(100 * time.Millisecond)
+		}
+		if !f.held("x", now) || f.held("y", now) || len(f.due(now)) > 0 {
+			t.Fatal("x is not held, or y is")
+		}
+		waits = append(waits, f.byID["x"].wait)
+		now = now.Add(f.byID["x"].wait)
+		if due := f.due(now); len(due) != 1 || len(f.due(now)) != 0 || f.held("x", now) {
+			t.Fatalf("due %v", due)
+		}
+	}
+	if waits[0] != firstHold || waits[1] != 2*firstHold || waits[11] != longestHold {
+		t.Errorf("waits %v", waits)
+	}
+	f.count("slow", now)
+	now = now.Add(3 * longestHold)
+	if f.due(now); len(f.byID) > 0 {
+		t.Errorf("left: %v", f.byID)
+	}
+}
+
 func TestRulesThatMakeNoSenseAreLeftOut(t *testing.T) {
 	for name, rule := range map[string]string{
 		"no JSON": "{", "no query": `{"Action":"update"}`, "bad query": `{"Action":"update","Query":"V()"}`,
