@@ -44,16 +44,17 @@ type touch struct {
 }
 
 func (g *Graph) commit(m Moment, b *Batch) (Result, []orphan, error) {
-	o := g.origin(b.Origin)
-	status, err := o.position(b)
-	if err != nil || status != Applied {
-		return Result{Moment: g.last, Status: status}, nil, err
-	}
 	if m == 0 {
 		m = MomentOf(g.opts.Now())
 	}
 	if m <= g.last {
 		m = g.last + 1
+	}
+	g.forgetOrigins(m, originsPerBatch)
+	o := g.hear(b.Origin, m)
+	status, err := o.position(b)
+	if err != nil || status != Applied {
+		return Result{Moment: g.last, Status: status}, nil, err
 	}
 	t := txn{g: g, m: m, ms: m.Millis(), before: g.last, batch: b, origin: o}
 	t.expireParked()

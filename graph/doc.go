@@ -30,6 +30,12 @@
 // whole state, at which everything else of it goes. What says nothing new makes no version, no revision and no
 // event. Edges may come before their nodes: they wait for them for Options.OrphanAge.
 //
+// An origin without an element, a layer or a waiting edge is forgotten when it was silent for Options.OriginAge, or
+// somewhat longer, by the moments of the batches that come and of Trim. The positions of the last 10,000 that numbered
+// their batches are remembered, and one that comes back goes on where it was: its old batches are Duplicate or Stale,
+// and what the graph shows does not depend on when it was forgotten. Beyond those an origin starts anew: its old
+// batches are applied again where they are a snapshot or the first of an epoch, and are a *GapError else.
+//
 // # Counters
 //
 // Samples of counters make no versions. They go to bounded series beside them, and show in Metadata and Field as of

@@ -21,6 +21,8 @@ type Options struct {
 	// OnOrphan is told of an edge that was given up, outside any lock but on the goroutine of Apply or Trim.
 	OnOrphan    func(origin string, ev Event, err error)
 	SamplesKept int // about how many samples of one series are kept; 0 = 120
+	// OriginAge is how long an origin that has nothing in the graph is known after its last batch; 0 = 10 min.
+	OriginAge time.Duration
 }
 
 // DefaultIndex is what is indexed when Options do not say.
@@ -56,6 +58,9 @@ func (o Options) withDefaults() Options {
 	if o.SamplesKept <= 0 {
 		o.SamplesKept = 120
 	}
+	if o.OriginAge <= 0 {
+		o.OriginAge = 10 * time.Minute
+	}
 	return o
 }
 
@@ -86,6 +91,9 @@ type Graph struct {
 	mu        sync.Mutex
 	last      Moment
 	origins   map[string]*origin
+	known     originList         // the same, longest silent first
+	forgotten map[string]*origin // for their positions
+	positions originList         // the same, longest forgotten first
 	places    map[place]*place
 	marks     uint32
 	ended     endedQueue
@@ -108,19 +116,21 @@ type state struct {
 type counts struct {
 	nodes, edges, layers, versions                     int
 	commits, changes, rejected, trimmed, orphans, lost uint64
+	forgotten                                          uint64
 }
 
 // New makes an empty graph.
 func New(opts Options) *Graph {
 	opts = opts.withDefaults()
 	g := &Graph{
-		opts:    opts,
-		seed:    maphash.MakeSeed(),
-		born:    MomentOf(opts.Now()),
-		origins: make(map[string]*origin),
-		places:  make(map[place]*place),
-		asked:   make(map[bool]map[string]int),
-		built:   make(map[bool]int),
+		opts:      opts,
+		seed:      maphash.MakeSeed(),
+		born:      MomentOf(opts.Now()),
+		origins:   make(map[string]*origin),
+		forgotten: make(map[string]*origin),
+		places:    make(map[place]*place),
+		asked:     make(map[bool]map[string]int),
+		built:     make(map[bool]int),
 	}
 	g.state.Store(&state{})
 	var indexes []*index
@@ -156,6 +166,7 @@ type Stats struct {
 	PastVersions     int   // that wait to leave the window
 	PastBytes        int64 // that they occupy, about
 	Origins          int
+	ForgottenOrigins uint64
 	Layers           int // beside the owners'
 	Parked           int // edges that wait for their nodes
 	Commits          uint64
@@ -181,7 +192,7 @@ func (g *Graph) Stats() Stats {
 	c := &g.counts
 	s := Stats{
 		Nodes: c.nodes, Edges: c.edges, Versions: c.versions, PastVersions: g.ended.len(), PastBytes: g.pastBytes,
-		Origins: len(g.origins), Layers: c.layers, Parked: g.parked.len(), Commits: c.commits, Changes: c.changes,
+		Origins: len(g.origins), ForgottenOrigins: c.forgotten, Layers: c.layers, Parked: g.parked.len(), Commits: c.commits, Changes: c.changes,
 		Rejected: c.rejected, Orphans: c.orphans, TrimmedVersions: c.trimmed, DroppedSamples: c.lost,
 		UnindexedLookups: g.unindexed.Load(), Now: g.Now(), Earliest: g.Earliest(),
 	}
@@ -207,15 +218,6 @@ func (g *Graph) place(host, origin string) *place {
 	p := &place{cloneString(host), cloneString(origin)}
 	g.places[*p] = p
 	return p
-}
-
-func (g *Graph) origin(name string) *origin {
-	o := g.origins[name]
-	if o == nil {
-		o = &origin{graph: g, name: cloneString(name)}
-		g.origins[o.name] = o
-	}
-	return o
 }
 
 func sortBy[T any](s []T, compare func(a, b T) int) { slices.SortStableFunc(s, compare) }

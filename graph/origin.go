@@ -11,6 +11,107 @@ type origin struct {
 
 	nodes, edges ownedList
 	layers       map[*element]uint32 // to the snapshot that named the layer last
+	parked       int                 // edges that wait
+
+	heard      Moment // of its last batch, or when it was found to hold something
+	prev, next *origin
+}
+
+// originList is a list of origins in the order in which they were added.
+type originList struct {
+	first, last *origin
+	count       int
+}
+
+func (l *originList) add(o *origin) {
+	o.prev, o.next = l.last, nil
+	if l.last == nil {
+		l.first = o
+	} else {
+		l.last.next = o
+	}
+	l.last = o
+	l.count++
+}
+
+func (l *originList) drop(o *origin) {
+	if o.prev == nil {
+		l.first = o.next
+	} else {
+		o.prev.next = o.next
+	}
+	if o.next == nil {
+		l.last = o.prev
+	} else {
+		o.next.prev = o.prev
+	}
+	o.prev, o.next = nil, nil
+	l.count--
+}
+
+const (
+	maxForgotten    = 10_000 // forgotten origins whose position is remembered
+	originsPerBatch = 4      // origins looked at in Apply: more than a batch can add
+	originsPerTrim  = 1000   // and in Trim
+)
+
+// hear gives the origin of a batch, a forgotten one in its old position.
+func (g *Graph) hear(name string, m Moment) *origin {
+	o := g.origins[name]
+	switch {
+	case o != nil:
+		g.known.drop(o)
+	case g.forgotten[name] != nil:
+		o = g.forgotten[name]
+		g.positions.drop(o)
+		delete(g.forgotten, name)
+		g.origins[name] = o
+	default:
+		o = &origin{graph: g, name: cloneString(name)}
+		g.origins[o.name] = o
+	}
+	o.heard = m
+	g.known.add(o)
+	return o
+}
+
+// idle tells whether nothing in the live graph is the origin's. Versions of the past may still name it.
+func (o *origin) idle() bool {
+	return o.nodes.count == 0 && o.edges.count == 0 && len(o.layers) == 0 && o.parked == 0
+}
+
+// forgetOrigins forgets origins that hold nothing and have been silent for OriginAge. One that holds something is
+// looked at again after as long. What a forgotten origin said last is remembered of a number of them, so that none of
+// it is applied again when it comes late; of unnumbered ones there is nothing to remember.
+func (g *Graph) forgetOrigins(now Moment, budget int) {
+	for ; budget > 0 && g.known.first != nil; budget-- {
+		o := g.known.first
+		if o.heard > now {
+			o.heard = now // the clock went back
+		}
+		if now-o.heard < Moment(g.opts.OriginAge) {
+			return
+		}
+		g.known.drop(o)
+		if !o.idle() {
+			o.heard = now
+			g.known.add(o)
+			continue
+		}
+		delete(g.origins, o.name)
+		g.counts.forgotten++
+		if o.epoch == 0 {
+			continue
+		}
+		o.layers = nil
+		if g.positions.count >= maxForgotten {
+			oldest := g.positions.first
+			g.positions.drop(oldest)
+			delete(g.forgotten, oldest.name)
+		}
+		g.positions.add(o)
+		g.forgotten[o.name] = o
+	}
 }
 
 // ownedList is the list of the elements that an origin owns and that live.
@@ -62,7 +163,8 @@ type OriginState struct {
 	Nodes, Edges, Layers int
 }
 
-// Origins gives every origin that ever wrote, sorted by name.
+// Origins gives every origin that has something in the graph or wrote within Options.OriginAge, and maybe some of a
+// while before, sorted by name.
 func (g *Graph) Origins() []OriginState {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -78,6 +78,7 @@ func (t *txn) park(ev *Event, parent, child string) error {
 	x.parent, x.child = cloneString(parent), cloneString(child)
 	x.ev.Parent, x.ev.Child = x.parent, x.child
 	p.byID[parkedKey{x.origin, x.ev.ID}] = x
+	x.origin.parked++
 	for _, id := range x.ends() {
 		if p.byNode[id] == nil {
 			p.byNode[id] = &parkedList{}
@@ -100,6 +101,7 @@ func (x *parkedEdge) ends() []string {
 func (p *parking) drop(x *parkedEdge) {
 	x.gone = true
 	delete(p.byID, parkedKey{x.origin, x.ev.ID})
+	x.origin.parked--
 	for _, id := range x.ends() {
 		list := p.byNode[id]
 		if list.dropped(); len(list.edges) == 0 {

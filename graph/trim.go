@@ -59,13 +59,14 @@ func (g *Graph) end(e *element, v, next *version) {
 // trimmedPerCall bounds the work of one call of Trim.
 const trimmedPerCall = 20_000
 
-// Trim lets go what is older than the window, and gives up edges that waited too long. It does a bounded amount of
+// Trim lets go what is older than the window, gives up edges that waited too long, and forgets origins. It does a bounded amount of
 // work: call it now and then, such as once a second. Apply does a little of it each time.
 func (g *Graph) Trim() {
 	now := MomentOf(g.opts.Now())
 	g.mu.Lock()
 	t := txn{g: g}
 	t.expireParked()
+	g.forgetOrigins(max(now, g.last), originsPerTrim)
 	g.trim(max(now, g.last)-Moment(g.opts.Window), trimmedPerCall)
 	g.mu.Unlock()
 	g.tellOrphans(t.orphans)

@@ -19,7 +19,7 @@ func options() map[string]graph.Options {
 	return map[string]graph.Options{
 		"wide window": {WindowBytes: 1 << 40, Window: 1 << 60, SamplesKept: 1 << 20},
 		"small window": {
-			Window: 30 * time.Second, WindowBytes: 100_000, SamplesKept: 1 << 20, LogSize: 4,
+			Window: 30 * time.Second, WindowBytes: 100_000, SamplesKept: 1 << 20, LogSize: 4, OriginAge: time.Second,
 			Index: append(graph.DefaultIndex(), "Deep.A"),
 		},
 	}
