@@ -37,6 +37,21 @@ func (m loadMode) message(edge bool) string {
 	return [...]string{skydive.MsgNodeAdded, skydive.MsgNodeUpdated, skydive.MsgNodeDeleted}[m]
 }
 
+// rule is what is particular to the mode, a line or two of the help.
+func (m loadMode) rule() string {
+	switch m {
+	case loadUpdate:
+		return `Of an
+element that another origin owns (such as a link that the kernel shows) only what the
+file says differently is laid over it; 'weft delete' takes that away again.`
+	case loadDelete:
+		return `Only
+what 'weft add' or 'weft update' said under the same --host and --client-type goes.`
+	}
+	return `Edges
+may stand before their nodes.`
+}
+
 func newLoads(conn *connection) []*cobra.Command {
 	return []*cobra.Command{newLoad(conn, loadAdd), newLoad(conn, loadUpdate), newLoad(conn, loadDelete)}
 }
@@ -46,11 +61,11 @@ func newLoad(conn *connection, mode loadMode) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   mode.verb() + " FILE",
 		Short: mode.effect() + " the nodes and edges of a file",
-		Long: mode.effect() + `s the nodes and edges of a file ('-': standard input) and waits until all are visible
+		Long: mode.effect() + `s the nodes and edges of a file ('-': standard input) and waits until that is visible
 to everyone. The file may hold what 'weft dump' writes ({"Nodes":[…],"Edges":[…]}), an
-array of nodes and edges, or one after the other; it may be larger than memory. Edges
-may stand before their nodes. What the analyzer refuses is listed with the reason, the
-rest is done, and the exit code is 1.`,
+array of nodes and edges, or one after the other; it may be larger than memory. ` + mode.rule() + `
+What the analyzer refuses is listed with the reason, the rest is done, and the exit code
+is 1.`,
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return l.run(cmd.Context(), args[0]) },
 	}

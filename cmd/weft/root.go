@@ -16,11 +16,13 @@ const (
 
 func newRoot(sh *shell) *cobra.Command {
 	root := groupCommand("weft", "A live graph of a network, now and in the past")
-	root.Long = `weft is one live graph of a network. 'weft allinone' shows this host at
-http://127.0.0.1:8082; the other commands ask it, or a Skydive analyzer, and change it.
+	root.Long = `weft is one live graph of a network. 'weft allinone' keeps that of this host and serves
+Skydive's API at http://127.0.0.1:8082; the other commands ask it, or a Skydive analyzer,
+and change it.
 
 Exit codes: 0 done, 1 failed or done in part, 2 wrong usage, 3 the analyzer does not
 answer, 4 refused for lack of rights, 5 not found.`
+	root.Version, _ = versionInfo()
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.HiddenDefaultCmd = false
