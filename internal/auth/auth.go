@@ -25,7 +25,8 @@ var ErrDenied = errors.New("invalid username or password")
 // ErrUnauthenticated is the answer to a request without a valid token.
 var ErrUnauthenticated = errors.New("authentication required: log in with POST /login, or send an Authorization header")
 
-// RateError is the answer to an address that failed to log in too often.
+// RateError is the answer to a user that failed to log in too often from an address, or to
+// an address from which too many logins failed.
 type RateError struct {
 	RetryAfter time.Duration
 }
@@ -125,9 +126,10 @@ func (a *Auth) Login(ctx context.Context, from netip.Addr, user, password string
 // Logout forgets a token.
 func (a *Auth) Logout(token string) { a.tokens.revoke(token) }
 
-// verify checks a password, slowly (bcrypt), within the address' allowance of failures.
+// verify checks a password, slowly (bcrypt), within the allowance of failures of the user and of the
+// address.
 func (a *Auth) verify(ctx context.Context, from netip.Addr, user, password string) (Identity, error) {
-	if wait := a.failures.wait(from, a.clock()); wait > 0 {
+	if wait := a.failures.wait(from, user, a.clock()); wait > 0 {
 		return Identity{}, &RateError{RetryAfter: wait}
 	}
 	select {
@@ -139,7 +141,7 @@ func (a *Auth) verify(ctx context.Context, from netip.Addr, user, password strin
 	a.refresh()
 	role, ok := a.users.check(user, password)
 	if !ok {
-		a.failures.record(from, a.clock())
+		a.failures.record(from, user, a.clock())
 		a.log.Warn("login refused", "user", user, "from", from.String())
 		return Identity{}, ErrDenied
 	}

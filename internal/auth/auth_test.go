@@ -5,11 +5,12 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,8 +142,6 @@ func TestWhereATokenMayBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("gus:visit"))
-	form := httptest.NewRequest(http.MethodPost, "/login", strings.NewReader(url.Values{FieldToken: {session.Token}}.Encode()))
-	form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for name, r := range map[string]*http.Request{
 		"cookie":           request("Cookie", CookieToken+"="+session.Token),
 		"bearer":           request("Authorization", "Bearer "+session.Token),
@@ -150,7 +149,6 @@ func TestWhereATokenMayBe(t *testing.T) {
 		"basic":            request("Authorization", basic),
 		"header":           request(HeaderToken, session.Token),
 		"query":            httptest.NewRequest(http.MethodGet, "/api?x-auth-token="+session.Token, nil),
-		"form":             form,
 		"stale cookie too": request("Cookie", CookieToken+"=old", HeaderToken, session.Token),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,6 +169,43 @@ func TestWhereATokenMayBe(t *testing.T) {
 				t.Errorf("taken as %+v", id)
 			}
 		})
+	}
+}
+
+func TestAFormIsLeftToItsHandler(t *testing.T) {
+	a := newAuth(t, Options{})
+	// What curl -d sends when nobody says otherwise.
+	const body = `{"GremlinQuery":"G.V().Has('Name','a%3Bb')"}`
+	r := httptest.NewRequest(http.MethodPost, "/api/topology", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("gus:visit")))
+	if _, err := a.Authenticate(r); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(r.Body); err != nil || string(rest) != body {
+		t.Errorf("the handler gets %q, %v", rest, err)
+	}
+}
+
+func TestGuessingLocksOutOneUserNotAll(t *testing.T) {
+	c := newClock()
+	a := newAuth(t, Options{Clock: c.Now})
+	for range failureBurst {
+		_, _ = a.Login(t.Context(), anywhere, "ada", "guess")
+	}
+	var limited *RateError
+	if _, err := a.Login(t.Context(), anywhere, "ada", "engine"); !errors.As(err, &limited) {
+		t.Fatalf("ada is free: %v", err)
+	}
+	if _, err := a.Login(t.Context(), anywhere, "gus", "visit"); err != nil {
+		t.Errorf("gus is held back: %v", err)
+	}
+	table := newFailureTable()
+	for i := range failureBurst * networkFactor {
+		table.record(anywhere, fmt.Sprint("name", i), c.Now())
+	}
+	if table.wait(anywhere, "gus", c.Now()) == 0 {
+		t.Error("names may be guessed without end")
 	}
 }
 
@@ -201,17 +236,17 @@ func TestTooManyFailuresFromOneAddress(t *testing.T) {
 func TestAddressesOfOneNetworkFailTogether(t *testing.T) {
 	table, now := newFailureTable(), newClock().now
 	for range failureBurst {
-		table.record(netip.MustParseAddr("2001:db8::1"), now)
+		table.record(netip.MustParseAddr("2001:db8::1"), "ada", now)
 	}
-	if table.wait(netip.MustParseAddr("2001:db8::2"), now) == 0 {
+	if table.wait(netip.MustParseAddr("2001:db8::2"), "ada", now) == 0 {
 		t.Error("a neighbour in the /64 is free")
 	}
-	if table.wait(netip.MustParseAddr("2001:db8:0:1::1"), now) != 0 {
+	if table.wait(netip.MustParseAddr("2001:db8:0:1::1"), "ada", now) != 0 {
 		t.Error("another /64 is held back")
 	}
 	for i := range 3 * failureAddresses {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		table.record(addr, now)
+		table.record(addr, "ada", now)
 	}
 	if n := len(table.forgive); n > failureAddresses {
 		t.Errorf("%d addresses remembered", n)

@@ -6,56 +6,94 @@ import (
 	"time"
 )
 
-// An address may fail failureBurst times in a row; one more failure is allowed every
-// failureEvery. Addresses of one IPv6 /64 count as one. Successful logins are free.
+// A user may fail failureBurst times in a row from an address; one more failure is allowed
+// every failureEvery. All users together may fail networkFactor times as often from there,
+// so that one who guesses does not lock out the others behind the same address. Addresses
+// of one IPv6 /64 count as one. Successful logins are free.
 const (
 	failureBurst     = 10
 	failureEvery     = 3 * time.Second
+	networkFactor    = 10
 	failureAddresses = 10_000
 )
 
-// failureTable remembers failed logins as one time an address: the moment at which all
-// its failures are forgiven. Its size is bounded; when full, the forgiven go first, and
-// if all are fresh, the table starts anew.
+// failureKey is who failed: a user from a network, or anybody from there.
+type failureKey struct {
+	network netip.Prefix
+	user    string
+	anybody bool
+}
+
+func keysOf(from netip.Addr, user string) [2]failureKey {
+	network := networkOf(from)
+	// A name of any length costs the same in the table.
+	return [2]failureKey{{network: network, user: user[:min(len(user), 64)]}, {network: network, anybody: true}}
+}
+
+// every is how long one failure counts.
+func (k failureKey) every() time.Duration {
+	if k.anybody {
+		return failureEvery / networkFactor
+	}
+	return failureEvery
+}
+
+func (k failureKey) burst() time.Duration {
+	if k.anybody {
+		return failureBurst * networkFactor
+	}
+	return failureBurst
+}
+
+// failureTable remembers failed logins as one time a key: the moment at which all its
+// failures are forgiven. Its size is bounded; when full, the forgiven go first, and if all
+// are fresh, the table starts anew.
 type failureTable struct {
 	mu      *sync.Mutex
-	forgive map[netip.Prefix]time.Time
+	forgive map[failureKey]time.Time
 }
 
 func newFailureTable() failureTable {
-	return failureTable{mu: new(sync.Mutex), forgive: make(map[netip.Prefix]time.Time)}
+	return failureTable{mu: new(sync.Mutex), forgive: make(map[failureKey]time.Time)}
 }
 
-// wait returns how long the address has to wait before it may try again.
-func (t *failureTable) wait(from netip.Addr, now time.Time) time.Duration {
+// wait returns how long the user has to wait before trying again from the address.
+func (t *failureTable) wait(from netip.Addr, user string, now time.Time) (longest time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	until, failed := t.forgive[networkOf(from)]
-	if !failed {
-		return 0
+	for _, key := range keysOf(from, user) {
+		if until, failed := t.forgive[key]; failed {
+			longest = max(longest, until.Sub(now.Add((key.burst()-1)*key.every())))
+		}
 	}
-	return max(0, until.Sub(now.Add((failureBurst-1)*failureEvery)))
+	return longest
 }
 
-func (t *failureTable) record(from netip.Addr, now time.Time) {
-	network := networkOf(from)
+func (t *failureTable) record(from netip.Addr, user string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	until := t.forgive[network]
-	if until.Before(now) {
-		until = now
+	for _, key := range keysOf(from, user) {
+		until := t.forgive[key]
+		if until.Before(now) {
+			until = now
+		}
+		t.makeRoom(now)
+		t.forgive[key] = until.Add(key.every())
+	}
+}
+
+func (t *failureTable) makeRoom(now time.Time) {
+	if len(t.forgive) < failureAddresses {
+		return
+	}
+	for key, at := range t.forgive {
+		if at.Before(now) {
+			delete(t.forgive, key)
+		}
 	}
 	if len(t.forgive) >= failureAddresses {
-		for key, at := range t.forgive {
-			if at.Before(now) {
-				delete(t.forgive, key)
-			}
-		}
-		if len(t.forgive) >= failureAddresses {
-			clear(t.forgive)
-		}
+		clear(t.forgive)
 	}
-	t.forgive[network] = until.Add(failureEvery)
 }
 
 func networkOf(addr netip.Addr) netip.Prefix {

@@ -57,12 +57,8 @@ func credentials(r *http.Request) []credential {
 	if value := r.Header.Get(HeaderToken); value != "" {
 		found = append(found, credential{token: value})
 	}
-	// Only the query and a form's body can hold the field; other bodies are not touched.
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		if value := r.FormValue(FieldToken); value != "" {
-			found = append(found, credential{token: value})
-		}
-	} else if value := r.URL.Query().Get(FieldToken); value != "" {
+	// Not in a form: the body is the handler's, and scripts send JSON under a form's type.
+	if value := r.URL.Query().Get(FieldToken); value != "" {
 		found = append(found, credential{token: value})
 	}
 	return found
