@@ -20,8 +20,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	if err == nil {
 		return data, nil
 	}
-	var tooBig *http.MaxBytesError
-	if errors.As(err, &tooBig) {
+	if bodyRefused(err) {
 		return nil, err
 	}
 	return nil, failf(http.StatusBadRequest, "body: %w", err)
@@ -71,9 +70,17 @@ func yamlToJSON(data []byte) ([]byte, error) {
 }
 
 func formError(err error) error {
-	var tooBig *http.MaxBytesError
-	if errors.As(err, &tooBig) {
+	if bodyRefused(err) {
 		return err
 	}
 	return failf(http.StatusBadRequest, "malformed form: %w", err)
+}
+
+// bodyRefused says whether it was the server that broke a body off.
+func bodyRefused(err error) bool {
+	var (
+		tooBig *http.MaxBytesError
+		busy   *busyError
+	)
+	return errors.As(err, &tooBig) || errors.As(err, &busy)
 }

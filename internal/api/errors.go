@@ -35,11 +35,14 @@ func statusOf(err error) int {
 		tooBig  *http.MaxBytesError
 		syntax  *gremlin.SyntaxError
 		bad     *graphjson.Error
+		busy    *busyError
 		unknown = http.StatusInternalServerError
 	)
 	switch {
 	case errors.As(err, &own):
 		return own.status
+	case errors.As(err, &busy):
+		return http.StatusServiceUnavailable
 	case errors.As(err, &tooBig):
 		return http.StatusRequestEntityTooLarge
 	case errors.As(err, &syntax), errors.As(err, &bad):
@@ -65,11 +68,12 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	status := statusOf(err)
 	text := err.Error()
+	noteBusy(w.Header(), err)
 	var tooBig *http.MaxBytesError
 	if errors.As(err, &tooBig) {
 		text = bodyTooBig(tooBig.Limit)
 	}
-	if status >= http.StatusInternalServerError {
+	if status >= http.StatusInternalServerError && w.Header().Get("Retry-After") == "" {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", status, "error", err)
 	}
 	// The answer is a text line; what came from the client must not break it.

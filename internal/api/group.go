@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"time"
 
 	"github.com/weft-net/weft/graph"
@@ -27,8 +29,10 @@ type group struct {
 
 	nodes map[string]struct{} // in, by an incremental filter
 	edges map[string]struct{}
+	// shared says that contents hold the two sets: they are copied before a change.
+	shared bool
 
-	result  *outcome // of a query that is evaluated again
+	result  *outcome // of a query that is evaluated again; never changed
 	dirty   bool
 	waiting bool // for an evaluation or for the delay before it
 	last    time.Time
@@ -133,7 +137,7 @@ func (g *group) evaluated(out *outcome, err error) {
 		return
 	}
 	if g.filter != nil {
-		g.nodes, g.edges = keys(out.nodes), keys(out.edges)
+		g.nodes, g.edges, g.shared = keys(out.nodes), keys(out.edges), false
 	} else if g.starting {
 		g.result = out
 	} else {
@@ -277,54 +281,44 @@ func (g *group) deliver(events []event, origin string) {
 	}
 }
 
-// state is a queue entry with the group's graph as of now.
+// state is a queue entry with the group's graph as of now. Nothing is gathered before
+// its turn to be written comes.
 func (g *group) state(sub *subscriber, kind, uuid string) (outgoing, error) {
-	protobuf := sub.protobuf
-	if g.query == nil {
-		view, err := g.h.now()
-		if err != nil {
-			return outgoing{}, err
-		}
-		return stateMessage(g.h.s, protobuf, kind, uuid, func(buf *buffer, flush func() error, tail string) error {
-			return appendGraph(buf, view, flush, tail)
-		}), nil
-	}
-	if g.failure != nil && (g.starting || g.filter == nil) {
+	if g.query != nil && g.failure != nil && (g.starting || g.filter == nil) {
 		return outgoing{}, fmt.Errorf("filter %s: %w", g.text, g.failure)
 	}
-	nodes, edges, err := g.contents()
-	if err != nil {
-		return outgoing{}, err
-	}
-	return stateMessage(g.h.s, protobuf, kind, uuid, func(buf *buffer, flush func() error, tail string) error {
-		return appendElements(buf, nodes, edges, flush, tail)
-	}), nil
-}
-
-// contents lists the group's graph as of now.
-func (g *group) contents() (nodes []graph.Node, edges []graph.Edge, err error) {
-	if g.filter == nil {
-		for _, n := range g.result.nodes {
-			nodes = append(nodes, n)
-		}
-		for _, e := range g.result.edges {
-			edges = append(edges, e)
-		}
-		return nodes, edges, nil
+	if g.query != nil && g.filter == nil {
+		out := g.result
+		return stateMessage(g.h.s, sub.protobuf, kind, uuid, func(buf *buffer, flush func() error, tail string) error {
+			return appendElements(buf, maps.Values(out.nodes), maps.Values(out.edges), flush, tail)
+		}), nil
 	}
 	view, err := g.h.now()
 	if err != nil {
-		return nil, nil, err
+		return outgoing{}, err
 	}
-	for id := range g.nodes {
-		if n, ok := view.Node(id); ok {
-			nodes = append(nodes, n)
+	if g.query == nil {
+		return stateMessage(g.h.s, sub.protobuf, kind, uuid, func(buf *buffer, flush func() error, tail string) error {
+			return appendGraph(buf, view, flush, tail)
+		}), nil
+	}
+	g.shared = true
+	nodes, edges := seen(g.nodes, view.Node), seen(g.edges, view.Edge)
+	return stateMessage(g.h.s, sub.protobuf, kind, uuid, func(buf *buffer, flush func() error, tail string) error {
+		if err := appendElements(buf, nodes, edges, flush, tail); err != nil {
+			return err
+		}
+		return view.Err()
+	}), nil
+}
+
+// seen gives what a view has of a set of ids, when it is asked for.
+func seen[E any](ids map[string]struct{}, find func(string) (E, bool)) iter.Seq[E] {
+	return func(yield func(E) bool) {
+		for id := range ids {
+			if e, ok := find(id); ok && !yield(e) {
+				return
+			}
 		}
 	}
-	for id := range g.edges {
-		if e, ok := view.Edge(id); ok {
-			edges = append(edges, e)
-		}
-	}
-	return nodes, edges, nil
 }

@@ -46,6 +46,7 @@ type subscriber struct {
 	losses  int    // of place, in a row
 	lostAt  time.Time
 	stopped bool
+	lost    bool // a resync waits for the group's first evaluation
 }
 
 const lossesAllowed = 10 // within lossesWithin, before a subscriber is sent away
@@ -163,17 +164,21 @@ func (h *hub) join(sub *subscriber, filter *gremlin.Query) error {
 		h.s.metrics.filters.Set(float64(len(h.groups)))
 		g.start()
 	}
-	h.leave(sub)
+	asked := h.leave(sub)
 	sub.group = g
 	g.members[sub] = struct{}{}
+	for _, ask := range asked {
+		ask()
+	}
 	return nil
 }
 
-// leave takes a subscriber out of its group; the last one closes it. It runs in the hub.
-func (h *hub) leave(sub *subscriber) {
+// leave takes a subscriber out of its group; the last one closes it, and what it asked
+// for there and did not get is returned. It runs in the hub.
+func (h *hub) leave(sub *subscriber) (asked []func()) {
 	g := sub.group
 	if g == nil {
-		return
+		return nil
 	}
 	sub.group = nil
 	delete(g.members, sub)
@@ -181,7 +186,9 @@ func (h *hub) leave(sub *subscriber) {
 		g.stop()
 		delete(h.groups, g.text)
 		h.s.metrics.filters.Set(float64(len(h.groups)))
+		asked, g.asked = g.asked, nil
 	}
+	return asked
 }
 
 // push queues frames for a subscriber; when its queue is full, what waits is replaced by
@@ -215,7 +222,10 @@ func (h *hub) resync(sub *subscriber) {
 		return
 	}
 	if g.starting && g.failure == nil {
-		g.asked = append(g.asked, func() { h.resync(sub) })
+		if !sub.lost {
+			sub.lost = true
+			g.asked = append(g.asked, func() { sub.lost = false; h.resync(sub) })
+		}
 		return
 	}
 	h.s.metrics.resyncs.Inc()
@@ -227,25 +237,26 @@ func (h *hub) resync(sub *subscriber) {
 	h.s.metrics.dropped.WithLabelValues("slow subscriber").Add(float64(sub.out.replace(entry)))
 }
 
-// sync queues the state as of now for a subscriber as the answer to its request.
+// sync queues the state as of now for a subscriber as the answer to its request, which
+// admitSync let in.
 func (h *hub) sync(sub *subscriber, uuid string) {
-	kind, g := skydive.MsgSyncReply, sub.group
+	g := sub.group
 	if g == nil || !sub.wants(skydive.NamespaceGraph) {
+		sub.answered()
 		return
 	}
 	if g.starting && g.failure == nil {
 		g.asked = append(g.asked, func() { h.sync(sub, uuid) })
 		return
 	}
-	entry, err := g.state(sub, kind, uuid)
+	entry, err := g.state(sub, skydive.MsgSyncReply, uuid)
 	if err != nil {
-		sub.send(kind, uuid, skydive.StatusBadRequest, graph.String(err.Error()).AppendJSON(nil))
+		sub.refuseSync(uuid, skydive.StatusBadRequest, err)
+		sub.answered()
 		return
 	}
-	entry.answer = true
-	if err := sub.out.push(entry); err != nil {
-		sub.end(websocket.StatusPolicyViolation, "too many SyncRequests before the answers were read")
-	}
+	entry.answer, entry.done = true, sub.answered
+	sub.answer(entry)
 }
 
 // stateMessage is a queue entry that writes a graph in a message of its own.
@@ -276,15 +287,12 @@ func stateMessage(s *Server, protobuf bool, kind, uuid string, write func(buf *b
 
 // replyWithGraph queues the live graph for a client that is not a subscriber.
 func (s *Server) replyWithGraph(c *socket, kind, uuid string) {
-	if !c.wants(skydive.NamespaceGraph) {
+	if !c.wants(skydive.NamespaceGraph) || !c.admitSync(uuid) {
 		return
 	}
-	view := s.deps.Graph.View()
 	entry := stateMessage(s, c.protobuf, kind, uuid, func(buf *buffer, flush func() error, tail string) error {
-		return appendGraph(buf, view, flush, tail)
+		return appendGraph(buf, s.deps.Graph.View(), flush, tail)
 	})
-	entry.answer = true
-	if err := c.out.push(entry); err != nil {
-		s.metrics.dropped.WithLabelValues("reply").Inc()
-	}
+	entry.answer, entry.done = true, c.answered
+	c.answer(entry)
 }

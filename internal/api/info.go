@@ -73,12 +73,21 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 
 // ready answers GET /readyz.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) error {
+	if err := s.commits.stalled(); err != nil {
+		return failf(http.StatusServiceUnavailable, "not ready: %w", err)
+	}
 	if s.deps.Ready != nil {
 		if err := s.deps.Ready(); err != nil {
 			return failf(http.StatusServiceUnavailable, "not ready: %w", err)
 		}
 	}
-	_, err := fmt.Fprintln(w, "ok")
+	text := "ok"
+	if s.deps.Notes != nil {
+		for _, note := range s.deps.Notes() {
+			text += ", " + note
+		}
+	}
+	_, err := fmt.Fprintln(w, text)
 	return err
 }
 

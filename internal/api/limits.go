@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // DefaultLimits are the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
@@ -18,6 +21,7 @@ func DefaultLimits() Limits {
 		MaxConns:       20_000,
 		MaxWebSockets:  10_000,
 		MaxFilters:     1000,
+		Queries:        4 * runtime.GOMAXPROCS(0),
 	}
 }
 
@@ -37,6 +41,7 @@ func (l Limits) withDefaults() Limits {
 	fill(&l.MaxConns, d.MaxConns)
 	fill(&l.MaxWebSockets, d.MaxWebSockets)
 	fill(&l.MaxFilters, d.MaxFilters)
+	fill(&l.Queries, d.Queries)
 	return l
 }
 

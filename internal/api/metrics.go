@@ -31,9 +31,10 @@ type metrics struct {
 	resyncs     prometheus.Counter
 	tooSlow     prometheus.Counter
 	lagged      prometheus.Counter
+	refused     *prometheus.CounterVec
 }
 
-func newMetrics(registry *prometheus.Registry) (*metrics, error) {
+func newMetrics(registry *prometheus.Registry, s *Server) (*metrics, error) {
 	if registry == nil {
 		registry = prometheus.NewRegistry()
 	}
@@ -42,6 +43,9 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	}
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	m := &metrics{
 		handler:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{DisableCompression: true}),
@@ -64,11 +68,16 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 		evaluations: counter("weft_subscriber_evaluations_total", "Evaluations of subscribers' filters on the whole graph."),
 		resyncs:     counter("weft_subscriber_resyncs_total", "Slow subscribers that were given the whole state."),
 		tooSlow:     counter("weft_subscriber_too_slow_total", "Subscribers closed as they lost their place too often."),
+		refused:     counters("weft_http_busy_total", "Requests refused with 503, as too much was going on.", "what"),
 		lagged:      counter("weft_subscriber_lagged_total", "Times the server itself lost its place in the graph's log."),
 	}
 	for _, c := range []prometheus.Collector{
 		m.requests, m.duration, m.unrouted, m.panics, m.sockets, m.received, m.sent, m.dropped, m.silent,
-		m.complaints, m.events, m.batches, m.filters, m.evaluations, m.resyncs, m.tooSlow, m.lagged,
+		m.complaints, m.events, m.batches, m.filters, m.evaluations, m.resyncs, m.tooSlow, m.lagged, m.refused,
+		gauge("weft_queries_running", "Queries being evaluated.", func() float64 { return float64(len(s.queries.slots)) }),
+		gauge("weft_queries_waiting", "Queries that wait for their turn.", func() float64 { return float64(s.queries.waiting.Load()) }),
+		gauge("weft_large_answers", "Large answers being written.", func() float64 { return float64(len(s.answers.slots)) }),
+		gauge("weft_http_body_bytes", "Bytes of large request bodies that are held.", func() float64 { return float64(s.bodies.held.Load()) }),
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, err

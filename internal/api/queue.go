@@ -15,12 +15,27 @@ type outgoing struct {
 	frames []frame
 	size   int64
 	stream func(w io.Writer) error
-	answer bool // to a request of the client's: it is not dropped with the events
+	done   func() // called when the stream is written: whoever set it counts such entries
+	answer bool   // to a request of the client's: it is not dropped with the events
 }
 
-// maxStreams is how many messages that are written as they are made may wait: each holds
-// on to a state of the graph.
-const maxStreams = 16
+// What an entry costs beside the bytes of its frames, so that a bound in bytes bounds
+// the entries too. A stream is made when its turn comes: until then it costs next to
+// nothing.
+const (
+	entryCost  = 192
+	frameCost  = 32
+	streamCost = 1 << 10
+)
+
+// cost is what an entry counts against the bound of a queue.
+func (o *outgoing) cost() int64 {
+	n := o.size + entryCost + frameCost*int64(len(o.frames))
+	if o.stream != nil {
+		n += streamCost
+	}
+	return n
+}
 
 // errFull says that a queue is at its bound.
 var errFull = errors.New("queue full")
@@ -30,25 +45,24 @@ var errFull = errors.New("queue full")
 type queue struct {
 	limit int64
 
-	mu      sync.Mutex
-	list    []outgoing
-	size    int64
-	streams int
-	closed  bool
-	wake    chan struct{} // holds a token when there is something to take
+	mu     sync.Mutex
+	list   []outgoing
+	size   int64 // the cost of the list
+	closed bool
+	wake   chan struct{} // holds a token when there is something to take
 }
 
 func newQueue(limit int64) *queue { return &queue{limit: limit, wake: make(chan struct{}, 1)} }
 
 // push appends, or returns errFull and leaves the queue as it is. One entry always fits
-// into an empty queue. Streams are made when their turn comes, and count nothing.
+// into an empty queue, and one that is counted elsewhere always does.
 func (q *queue) push(entry outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return nil
 	}
-	if q.size > 0 && q.size+entry.size > q.limit || entry.stream != nil && q.streams >= maxStreams {
+	if q.size > 0 && q.size+entry.cost() > q.limit && entry.done == nil {
 		return errFull
 	}
 	q.add(entry)
@@ -57,10 +71,7 @@ func (q *queue) push(entry outgoing) error {
 
 func (q *queue) add(entry outgoing) {
 	q.list = append(q.list, entry)
-	q.size += entry.size
-	if entry.stream != nil {
-		q.streams++
-	}
+	q.size += entry.cost()
 	q.signal()
 }
 
@@ -69,7 +80,7 @@ func (q *queue) replace(entry outgoing) (dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	old := q.list
-	q.list, q.size, q.streams = nil, 0, 0
+	q.list, q.size = nil, 0
 	for _, former := range old {
 		if former.answer {
 			q.add(former)
@@ -88,7 +99,7 @@ func (q *queue) take(ctx context.Context, into []outgoing) ([]outgoing, error) {
 		if len(q.list) > 0 {
 			into = append(into[:0], q.list...)
 			clear(q.list)
-			q.list, q.size, q.streams = q.list[:0], 0, 0
+			q.list, q.size = q.list[:0], 0
 			q.mu.Unlock()
 			return into, nil
 		}

@@ -47,7 +47,7 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 }
 
 func TestReplaceKeepsAnswers(t *testing.T) {
-	q := newQueue(100)
+	q := newQueue(1000)
 	answer := entry("A")
 	answer.answer = true
 	for _, e := range []outgoing{entry("x"), answer, entry("y")} {
@@ -63,16 +63,24 @@ func TestReplaceKeepsAnswers(t *testing.T) {
 	}
 }
 
-func TestStreamsAreBounded(t *testing.T) {
-	q := newQueue(100)
-	stream := outgoing{stream: func(io.Writer) error { return nil }}
-	for range maxStreams {
-		if err := q.push(stream); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := q.push(stream); !errors.Is(err, errFull) {
-		t.Errorf("got %v", err)
+func TestQueueIsBoundedInEntries(t *testing.T) {
+	for name, e := range map[string]outgoing{
+		"streams": {stream: func(io.Writer) error { return nil }},
+		"frames":  entry(""),
+		"nothing": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := newQueue(1 << 20)
+			n := 0
+			for ; q.push(e) == nil; n++ {
+				if n > 10_000 {
+					t.Fatal("no end")
+				}
+			}
+			if n < 10 {
+				t.Errorf("only %d fit", n)
+			}
+		})
 	}
 }
 

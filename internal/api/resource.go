@@ -58,7 +58,7 @@ func (k resourceKind) routes() []route {
 		},
 		{
 			method: "POST", path: base, object: k.kind, action: write, handler: handle((*Server).createResource),
-			doc: operation{summary: "Create one, from JSON or YAML", body: k.schema, yaml: true, ttl: true, answer: k.schema, fails: []int{400, 409, 413}},
+			doc: operation{summary: "Create one, from JSON or YAML", body: k.schema, yaml: true, ttl: true, answer: k.schema, fails: []int{400, 409, 413, 503}},
 		},
 		{
 			method: "GET", path: one, object: k.kind, action: read, handler: handle((*Server).getResource),
@@ -66,7 +66,7 @@ func (k resourceKind) routes() []route {
 		},
 		{
 			method: "PATCH", path: one, object: k.kind, action: write, handler: handle((*Server).patchResource),
-			doc: operation{summary: "Change one with a JSON Patch (RFC 6902)", body: "JSONPatch", answer: k.schema, fails: []int{304, 400, 404, 413}},
+			doc: operation{summary: "Change one with a JSON Patch (RFC 6902)", body: "JSONPatch", answer: k.schema, fails: []int{304, 400, 404, 413, 503}},
 		},
 		{
 			method: "DELETE", path: one, object: k.kind, action: write, handler: handle((*Server).deleteResource),

@@ -67,7 +67,9 @@ func (s *Server) endpoint(entry route) http.Handler {
 			s.writeError(answer, r, failf(http.StatusRequestEntityTooLarge, "%s", bodyTooBig(s.limits.MaxBody)))
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, s.limits.MaxBody)
+		body := s.bodies.meter(http.MaxBytesReader(w, r.Body, s.limits.MaxBody))
+		defer body.release()
+		r.Body = body
 		packed := s.compress(answer, r)
 		if err := handle(packed, r); err != nil {
 			packed.reset()

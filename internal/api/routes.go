@@ -37,15 +37,15 @@ func routes() []route {
 		},
 		{
 			method: "POST", path: "/login", public: true, handler: bind((*Server).login),
-			doc: operation{summary: "Log in; without users any credentials are taken", form: []string{"username", "password"}, answer: "LoginReply", fails: []int{401, 429}},
+			doc: operation{summary: "Log in; without users any credentials are taken", form: []string{"username", "password"}, answer: "LoginReply", fails: []int{401, 413, 429, 503}},
 		},
 		{
 			method: "GET", path: "/api/topology", object: "topology", action: read, handler: bind((*Server).dump),
-			doc: operation{summary: "The whole graph", answer: "Graph"},
+			doc: operation{summary: "The whole graph", answer: "Graph", fails: []int{503}},
 		},
 		{
 			method: "POST", path: "/api/topology", object: "topology", action: read, handler: bind((*Server).query),
-			doc: operation{summary: "Evaluate a Gremlin expression", body: "TopologyParams", bodyOptional: true, answer: "QueryResult", graphviz: true, empty: 204, fails: []int{400, 406, 413, 504}},
+			doc: operation{summary: "Evaluate a Gremlin expression", body: "TopologyParams", bodyOptional: true, answer: "QueryResult", graphviz: true, empty: 204, fails: []int{400, 406, 413, 503, 504}},
 		},
 		{
 			method: "GET", path: "/api/status", object: "status", action: read, handler: bind((*Server).status),

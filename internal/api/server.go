@@ -33,12 +33,24 @@ type Server struct {
 
 	restored chan struct{} // closed when the stored elements are in the graph
 
+	queries *gate // evaluations
+	answers *gate // large answers under way
+	bodies  *bodyBudget
+	commits *commitWatch
+
 	sockets *sockets
 	hub     *hub
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	once    sync.Once
 }
+
+// How many large answers may be under way for each query that may be evaluated, and how
+// many bodies of the largest size may be held at once.
+const (
+	answersPerQuery = 2
+	bodiesAtOnce    = 2
+)
 
 // New checks the dependencies and starts what feeds the subscribers and what keeps the
 // graph in step with the store. Call Close when done.
@@ -62,18 +74,19 @@ func New(deps Deps) (*Server, error) {
 		}
 		deps.Auth = open
 	}
-	counters, err := newMetrics(deps.Registry)
-	if err != nil {
-		return nil, fmt.Errorf("api server: metrics: %w", err)
-	}
+	commits := &commitWatch{Committer: deps.Committer, clock: deps.Clock}
+	deps.Committer = commits
 	s := &Server{
 		deps: deps, limits: deps.Limits.withDefaults(), log: deps.Logger, auth: deps.Auth,
 		guard:   auth.NewGuard(deps.Listen, append([]string{deps.Host}, deps.Hosts...), deps.Origins),
-		metrics: counters, spare: new(spare), resources: make(map[string]resource),
+		commits: commits, spare: new(spare), resources: make(map[string]resource),
 		restored: make(chan struct{}),
 	}
+	if err := s.measure(); err != nil {
+		return nil, fmt.Errorf("api server: metrics: %w", err)
+	}
 	s.sockets = &sockets{limit: s.limits.MaxWebSockets, open: make(map[[2]string]*socket), gauge: func(endpoint string, delta float64) {
-		counters.sockets.WithLabelValues(endpoint).Add(delta)
+		s.metrics.sockets.WithLabelValues(endpoint).Add(delta)
 	}}
 	s.created = openShared(deps.Committer, "api."+deps.Host, OriginOptions{})
 	s.patched = openShared(deps.Committer, "user", OriginOptions{Persist: true})
@@ -81,6 +94,7 @@ func New(deps Deps) (*Server, error) {
 		s.resources[kind.kind] = kind.open(s, kind)
 	}
 	table := routes()
+	var err error
 	if s.description, err = describe(table, deps.Version); err != nil {
 		return nil, fmt.Errorf("api server: description: %w", err)
 	}
@@ -88,6 +102,18 @@ func New(deps Deps) (*Server, error) {
 	s.hub = newHub(s)
 	s.start()
 	return s, nil
+}
+
+// measure makes the bounds of what goes on at once, and the metrics that show them.
+func (s *Server) measure() (err error) {
+	if s.metrics, err = newMetrics(s.deps.Registry, s); err != nil {
+		return err
+	}
+	n := s.limits.Queries
+	s.queries = newGate("queries are being evaluated: try again, or raise the setting query.concurrent", n, s.metrics.refused.WithLabelValues("query"))
+	s.answers = newGate("large answers are being written: try again, or raise the setting query.concurrent", answersPerQuery*n, s.metrics.refused.WithLabelValues("answer"))
+	s.bodies = &bodyBudget{limit: bodiesAtOnce * s.limits.MaxBody}
+	return nil
 }
 
 // start runs what lives as long as the server.

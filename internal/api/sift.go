@@ -1,6 +1,8 @@
 package api
 
 import (
+	"maps"
+
 	"github.com/weft-net/weft/graph"
 )
 
@@ -46,6 +48,13 @@ func (g *group) sift(c *graph.Commit, view *graph.View) []event {
 	return s.events
 }
 
+// own makes the sets safe to change: answers that wait to be written may share them.
+func (g *group) own() {
+	if g.shared {
+		g.nodes, g.edges, g.shared = maps.Clone(g.nodes), maps.Clone(g.edges), false
+	}
+}
+
 // sifting is one run of sift.
 type sifting struct {
 	*group
@@ -58,6 +67,7 @@ func (s *sifting) nodeGone(n graph.Node, edges bool) {
 	if _, in := s.nodes[n.ID()]; !in {
 		return
 	}
+	s.own()
 	delete(s.nodes, n.ID())
 	if edges {
 		for e := range s.view.Out(n) {
@@ -83,6 +93,7 @@ func (s *sifting) nodeSeen(change *graph.Change) {
 	if _, lives := s.view.Node(n.ID()); !lives {
 		return // it came and went within the commit
 	}
+	s.own()
 	s.nodes[n.ID()] = struct{}{}
 	s.entered = append(s.entered, n)
 	s.events = append(s.events, event{kind: graph.NodeAdded, node: n, direct: change.Kind == graph.NodeAdded})
@@ -94,6 +105,7 @@ func (s *sifting) edgesOf(n graph.Node) {
 		if _, in := s.edges[e.ID()]; in || !s.filter.Edge(s.view, e) {
 			return
 		}
+		s.own()
 		s.edges[e.ID()] = struct{}{}
 		s.events = append(s.events, event{kind: graph.EdgeAdded, edge: e})
 	}
@@ -109,6 +121,7 @@ func (s *sifting) edgeGone(e graph.Edge, direct bool) {
 	if _, in := s.edges[e.ID()]; !in {
 		return
 	}
+	s.own()
 	delete(s.edges, e.ID())
 	s.events = append(s.events, event{kind: graph.EdgeDeleted, edge: e, direct: direct})
 }
@@ -126,6 +139,7 @@ func (s *sifting) edgeSeen(change *graph.Change) {
 		if _, lives := s.view.Edge(e.ID()); !lives {
 			return
 		}
+		s.own()
 		s.edges[e.ID()] = struct{}{}
 		s.events = append(s.events, event{kind: graph.EdgeAdded, edge: e, direct: change.Kind == graph.EdgeAdded})
 	}

@@ -35,6 +35,8 @@ type socket struct {
 	done   chan struct{} // closed when everything of the connection is over
 	gone   atomic.Bool   // the peer has left; what it said is being settled
 	hurry  sync.Once
+
+	unanswered atomic.Int32 // SyncRequests whose answers are not written yet
 }
 
 // openSocket takes a request to a WebSocket. Everything that can be wrong with it is
@@ -162,6 +164,9 @@ func (c *socket) writeEntry(entry outgoing) error {
 		return err // the message is broken off: the connection has to go
 	}
 	c.s.metrics.sent.Inc()
+	if entry.done != nil {
+		entry.done() // before the client can know
+	}
 	return out.Close()
 }
 

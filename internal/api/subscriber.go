@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/coder/websocket"
 	"github.com/go-json-experiment/json"
@@ -98,8 +99,12 @@ func (sub *subscriber) listen() error {
 // request answers a SyncRequest.
 func (sub *subscriber) request(m *graphjson.Message) {
 	uuid := m.UUID
+	if !sub.admitSync(uuid) {
+		return
+	}
 	refuse := func(err error) {
-		sub.send(skydive.MsgSyncReply, uuid, skydive.StatusBadRequest, graph.String(err.Error()).AppendJSON(nil))
+		sub.refuseSync(uuid, skydive.StatusBadRequest, err)
+		sub.answered()
 	}
 	var params skydive.SyncRequest
 	if len(m.Obj) > 0 {
@@ -128,8 +133,10 @@ func (sub *subscriber) request(m *graphjson.Message) {
 		switch {
 		case params.Time == 0:
 			hub.sync(sub, uuid)
-		case sub.group != nil:
+		case sub.group != nil && sub.wants(skydive.NamespaceGraph):
 			sub.past(sub.group.query, int64(params.Time), uuid)
+		default:
+			sub.answered()
 		}
 	})
 }
@@ -137,43 +144,39 @@ func (sub *subscriber) request(m *graphjson.Message) {
 // past answers with the state at a moment that is over. It runs in the hub, but what
 // takes time does not.
 func (sub *subscriber) past(query *gremlin.Query, ms int64, uuid string) {
-	refuse := func(err error) {
-		sub.send(skydive.MsgSyncReply, uuid, skydive.StatusBadRequest, graph.String(err.Error()).AppendJSON(nil))
+	refuse := func(status int, err error) {
+		sub.refuseSync(uuid, status, err)
+		sub.answered()
 	}
 	view, err := sub.s.deps.Graph.At(graph.EndOfMilli(ms))
 	if err != nil {
-		refuse(err)
+		refuse(skydive.StatusBadRequest, err)
 		return
 	}
 	reply := func(write func(buf *buffer, flush func() error, tail string) error) {
 		entry := stateMessage(sub.s, sub.protobuf, skydive.MsgSyncReply, uuid, write)
-		entry.answer = true
-		if err := sub.out.push(entry); err != nil {
-			sub.s.metrics.dropped.WithLabelValues("reply").Inc()
-		}
-	}
-	if !sub.wants(skydive.NamespaceGraph) {
-		return
+		entry.answer, entry.done = true, sub.answered
+		sub.answer(entry)
 	}
 	if query == nil {
 		reply(func(buf *buffer, flush func() error, tail string) error { return appendGraph(buf, view, flush, tail) })
 		return
 	}
 	go func() {
-		select {
-		case sub.s.hub.workers <- struct{}{}:
-			defer func() { <-sub.s.hub.workers }()
-		case <-sub.ctx.Done():
+		leave, err := sub.s.queries.enter(sub.ctx)
+		if err != nil {
+			refuse(statusOf(err), err)
 			return
 		}
+		defer leave()
 		result, err := sub.s.deps.Engine.ExecOn(sub.ctx, query, view)
 		if err != nil {
-			refuse(err)
+			refuse(skydive.StatusBadRequest, err)
 			return
 		}
 		nodes, edges := result.Graph()
 		reply(func(buf *buffer, flush func() error, tail string) error {
-			return appendElements(buf, nodes, edges, flush, tail)
+			return appendElements(buf, slices.Values(nodes), slices.Values(edges), flush, tail)
 		})
 	}()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -17,7 +16,12 @@ import (
 )
 
 // dump answers GET /api/topology with the whole graph, streamed.
-func (s *Server) dump(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) dump(w http.ResponseWriter, r *http.Request) error {
+	leave, err := s.answers.enter(r.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
 	w.Header().Set("Content-Type", contentJSON)
 	buf := s.spare.buffer()
 	defer s.spare.give(buf)
@@ -45,11 +49,11 @@ func appendGraph(buf *buffer, view *graph.View, flush func() error, tail string)
 }
 
 // appendElements is appendGraph for elements at hand.
-func appendElements(buf *buffer, nodes []graph.Node, edges []graph.Edge, flush func() error, tail string) error {
-	if err := appendList(buf, `{"Nodes":`, slices.Values(nodes), graph.Node.AppendJSON, flush); err != nil {
+func appendElements(buf *buffer, nodes iter.Seq[graph.Node], edges iter.Seq[graph.Edge], flush func() error, tail string) error {
+	if err := appendList(buf, `{"Nodes":`, nodes, graph.Node.AppendJSON, flush); err != nil {
 		return err
 	}
-	if err := appendList(buf, `,"Edges":`, slices.Values(edges), graph.Edge.AppendJSON, flush); err != nil {
+	if err := appendList(buf, `,"Edges":`, edges, graph.Edge.AppendJSON, flush); err != nil {
 		return err
 	}
 	buf.data = append(append(buf.data, '}'), tail...)
@@ -82,6 +86,10 @@ func appendList[E any](buf *buffer, open string, list iter.Seq[E], encode func(E
 	return nil
 }
 
+// largeResult is how many entries a result has that may not wait in memory for any number
+// of slow clients.
+const largeResult = 1000
+
 // query answers POST /api/topology.
 func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 	data, err := readBody(r)
@@ -99,6 +107,13 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 	result, err := s.evaluate(r, params.GremlinQuery)
 	if err != nil {
 		return err
+	}
+	if result.Len() > largeResult {
+		leave, err := s.answers.enter(r.Context())
+		if err != nil {
+			return err
+		}
+		defer leave()
 	}
 	for _, warning := range result.Warnings() {
 		w.Header().Add(skydive.HeaderWarning, headerText(warning))
@@ -143,6 +158,11 @@ func (s *Server) evaluate(r *http.Request, text string) (*gremlin.Result, error)
 	if err != nil {
 		return nil, queryError(err)
 	}
+	leave, err := s.queries.enter(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	result, err := s.deps.Engine.Exec(r.Context(), query)
 	if err != nil {
 		return nil, queryError(err)

@@ -60,10 +60,11 @@ type Graph struct {
 	Expire      time.Duration `koanf:"expire" doc:"how long the elements of a host that went away are kept; 0: for ever"`
 }
 
-// Query bounds one Gremlin query.
+// Query bounds one Gremlin query, and how many there are.
 type Query struct {
 	Deadline   time.Duration `koanf:"deadline" doc:"how long a query may run"`
 	MaxResults int           `koanf:"max-results" doc:"how many results a query may give"`
+	Concurrent int           `koanf:"concurrent" doc:"how many queries are evaluated at one time, the rest waits up to 5 s; 0: four for each processor"`
 }
 
 // API bounds the HTTP and WebSocket server.

@@ -146,6 +146,7 @@ func (c Config) validateBounds(v *verdict) {
 		{"graph.orphan-max", int64(c.Graph.OrphanMax), 0},
 		{"graph.samples-kept", int64(c.Graph.SamplesKept), 1},
 		{"query.max-results", int64(c.Query.MaxResults), 1},
+		{"query.concurrent", int64(c.Query.Concurrent), 0},
 		{"api.max-body", int64(c.API.MaxBody), 1024},
 		{"api.max-sockets", int64(c.API.MaxSockets), 1},
 		{"api.queue-bytes", int64(c.API.QueueBytes), 1024},
