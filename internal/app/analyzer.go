@@ -88,6 +88,7 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 	}
 	return a.serveAPI(api.Deps{
 		Graph: g, Engine: engine, Committer: an, Store: store, Status: an.Status, Ready: an.Ready,
+		Notes: func() []string { return persistenceNotes(an.Bus()) },
 	}, &apiServer)
 }
 
@@ -197,6 +198,14 @@ func (a *App) storeBack(ctx context.Context, conn *bus.Conn, store *resource.Sto
 	}
 }
 
+// persistenceNotes says what a restart would lose, when it would.
+func persistenceNotes(s bus.State) []string {
+	if s.Persistent {
+		return nil
+	}
+	return []string{"persistence off: " + s.Reason}
+}
+
 // serveAPI builds the HTTP server.
 func (a *App) serveAPI(deps api.Deps, into *atomic.Pointer[api.Server]) (*service, error) {
 	var users *auth.Auth
@@ -220,6 +229,7 @@ func (a *App) serveAPI(deps api.Deps, into *atomic.Pointer[api.Server]) (*servic
 		MaxBody: int64(a.cfg.API.MaxBody), QueueBytes: int64(a.cfg.API.QueueBytes),
 		HeaderTimeout: a.cfg.API.HeaderTimeout, MaxWebSockets: a.cfg.API.MaxSockets,
 		PingDelay: a.cfg.API.PingDelay, PongTimeout: a.cfg.API.PongTimeout,
+		Queries: a.cfg.Query.Concurrent,
 	}
 	s, err := api.New(deps)
 	if err != nil {
