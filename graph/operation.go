@@ -192,7 +192,7 @@ func (t *txn) patch(ev *Event) error {
 		return t.patchLayer(e, head, ev)
 	}
 	e.mark = t.origin.mark
-	own := applyPatch(head.own(), ev.Patch)
+	own := applyPatch(head.own(), ev.Patch, Metadata{})
 	if own.Equal(head.own()) {
 		return nil
 	}
@@ -205,17 +205,6 @@ func (t *txn) patch(ev *Event) error {
 		t.stamp(v, ev)
 	})
 	return nil
-}
-
-func applyPatch(m Metadata, patch []PathOp) Metadata {
-	for _, op := range patch {
-		if op.Value.kind == KindRemoved {
-			m = m.Unset(op.Path)
-		} else {
-			m = m.Set(op.Path, op.Value)
-		}
-	}
-	return m
 }
 
 // patchLayer patches what an origin says of another's element. A removal masks what lower layers say.
@@ -234,17 +223,7 @@ func (t *txn) patchLayer(e *element, head *version, ev *Event) error {
 	}
 	lower := merge(head.own(), stack(e.owner, head.own(), slices.DeleteFunc(over(head.layers, t.origin),
 		func(l layer) bool { return !l.below(rank, t.origin) })))
-	for _, op := range ev.Patch {
-		if op.Value.kind != KindRemoved {
-			m = m.Set(op.Path, op.Value)
-			continue
-		}
-		m = m.Unset(op.Path)
-		if _, there := lower.Lookup(op.Path); there {
-			m = m.Set(op.Path, op.Value)
-		}
-	}
-	return t.setLayer(e, rank, m, ev)
+	return t.setLayer(e, rank, applyPatch(m, ev.Patch, lower), ev)
 }
 
 // below tells whether the layer lies under one of a rank and an origin.

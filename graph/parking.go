@@ -158,7 +158,7 @@ func (t *txn) patchParked(ev *Event) bool {
 	if x == nil {
 		return false
 	}
-	x.ev.Metadata = applyPatch(x.ev.Metadata, ev.Patch)
+	x.ev.Metadata = applyPatch(x.ev.Metadata, ev.Patch, Metadata{})
 	return true
 }
 
