@@ -344,7 +344,8 @@ func TestDeepestGoesOverTheBus(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &graph.Batch{Origin: "p", Events: []graph.Event{
-		{Op: graph.PutNode, ID: "n", Metadata: m}, {Op: graph.PatchNode, ID: "n", Patch: p.Ops},
+		{Op: graph.PutNode, ID: "n", Metadata: m},
+		{Op: graph.PatchNode, ID: "n", Patch: p.Ops},
 		{Op: graph.PutLayer, ID: "n", Rank: graph.RankUser, Metadata: m},
 	}}
 	if b, err = graph.DecodeBatch(graph.AppendBatch(nil, b)); err != nil {
