@@ -55,7 +55,9 @@ type Options struct {
 	Away   time.Duration // silence after which a host counts as away, 5 s
 	Expire time.Duration // absence after which a host's part of the graph goes; 0: never
 	Hold   time.Duration // see bus.FeedOptions.HoldTime
-	Window int           // events in flight of one origin before Commit waits, 50,000
+	// Forget is how long an origin is kept that nobody writes and of which nothing is left, 1 min.
+	Forget time.Duration
+	Window int // events in flight of one origin before Commit waits, 50,000
 	// SaveEvery is the longest time that a persistent origin's last snapshot may be old
 	// while it changes, 1 min; what came after it is read from the stream.
 	SaveEvery time.Duration
@@ -109,6 +111,9 @@ func New(opts Options) (*Analyzer, error) {
 	if opts.Away == 0 {
 		opts.Away = 5 * time.Second
 	}
+	if opts.Forget == 0 {
+		opts.Forget = time.Minute
+	}
 	if opts.Window == 0 {
 		opts.Window = 50_000
 	}
@@ -122,7 +127,7 @@ func New(opts Options) (*Analyzer, error) {
 		epoch: uint64(max(opts.Now().UnixNano(), 1)), started: opts.Now(), mono: time.Now(),
 	}
 	a.writers.origins = map[string]*origin{}
-	a.members.byName, a.members.dropped = map[string]*peer{}, map[string]bool{}
+	a.members.byName, a.members.dropped = map[string]*peer{}, map[string]time.Time{}
 	a.vault.saved, a.vault.waiting = map[string]bool{}, map[string][]graph.Event{}
 	a.vault.due = make(chan struct{}, 1)
 	a.rules = newRules(a)

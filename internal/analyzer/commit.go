@@ -27,8 +27,9 @@ type writers struct {
 // origin numbers and publishes what one origin says, and knows what is not applied yet.
 type origin struct {
 	a       *Analyzer
-	name    string // full
-	users   int    // writers open; guarded by writers.mu
+	name    string    // full
+	users   int       // writers open; guarded by writers.mu
+	left    time.Time // when the last of them was closed; the same
 	persist bool
 
 	mu      sync.Mutex
@@ -101,20 +102,44 @@ func (w *writers) open(a *Analyzer, name string) *origin {
 	return o
 }
 
-// sweep forgets origins that nobody writes and of which nothing is left.
+// sweep forgets origins that nobody writes and that said nothing, or that nothing is left.
 func (w *writers) sweep() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.order = slices.DeleteFunc(slices.Clone(w.order), func(o *origin) bool {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		gone := o.users == 0 && o.empty && len(o.pending) == 0 && !o.persist
+		gone := o.users == 0 && (o.empty || !o.touched) && len(o.pending) == 0 && !o.persist
 		if gone {
 			delete(w.origins, o.name)
 			w.reborn++
 		}
 		return gone
 	})
+}
+
+// idle gives the origins that nobody has written for long enough.
+func (w *writers) idle(limit time.Duration) (list []*origin) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.order {
+		if o.users == 0 && time.Since(o.left) > limit {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// forget forgets an origin unless somebody writes it again.
+func (w *writers) forget(o *origin) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o.users > 0 || w.origins[o.name] != o {
+		return
+	}
+	delete(w.origins, o.name)
+	w.order = slices.DeleteFunc(slices.Clone(w.order), func(other *origin) bool { return other == o })
+	w.reborn++
 }
 
 // Commit implements api.OriginWriter.
@@ -131,7 +156,9 @@ func (o *origin) Snapshot(ctx context.Context, events []graph.Event) (api.Pendin
 func (o *origin) Close() {
 	o.a.writers.mu.Lock()
 	defer o.a.writers.mu.Unlock()
-	o.users--
+	if o.users--; o.users == 0 {
+		o.left = time.Now()
+	}
 }
 
 func (o *origin) say(ctx context.Context, events []graph.Event, whole bool) (api.Pending, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,6 +134,43 @@ func TestOriginsThatAreGoneAreForgotten(t *testing.T) {
 	say(t, h.Origin("client1", api.OriginOptions{}), node("again"))
 	if !has(h.graph, "again") {
 		t.Errorf("graph: %v", ids(h.graph))
+	}
+}
+
+func TestOriginsWithoutAnythingAreForgotten(t *testing.T) {
+	dir := t.TempDir()
+	h := newHub(t, hubOptions{dir: dir, analyzer: Options{Forget: 10 * time.Millisecond}}).streams()
+	names := func() (list []string) {
+		h.writers.mu.Lock()
+		defer h.writers.mu.Unlock()
+		for name := range h.writers.origins {
+			list = append(list, strings.TrimSuffix(name, "@analyzer:hub"))
+		}
+		slices.Sort(list)
+		return list
+	}
+	for _, persist := range []bool{true, false} {
+		open := func(name string) api.OriginWriter {
+			return h.Origin(fmt.Sprint(name, persist), api.OriginOptions{Persist: persist})
+		}
+		open("silent").Close()
+		w := open("deleted")
+		say(t, w, node("n"))
+		say(t, w, graph.Event{Op: graph.DeleteNode, ID: "n"})
+		w.Close()
+		w = open("kept")
+		say(t, w, node(fmt.Sprint("kept", persist)))
+		w.Close()
+		defer open("open").Close()
+	}
+	want := []string{"keptfalse", "kepttrue", "openfalse", "opentrue", "presence"}
+	eventually(t, 5*time.Second, "what is empty is forgotten", func() bool { return slices.Equal(names(), want) })
+	w := h.Origin("deletedtrue", api.OriginOptions{Persist: true})
+	say(t, w, node("again"))
+	h.abandon()
+	h = newHub(t, hubOptions{dir: dir})
+	if !has(h.graph, "again", "kepttrue") {
+		t.Errorf("graph after a crash: %v", ids(h.graph))
 	}
 }
 

@@ -2,6 +2,7 @@ package analyzer
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ type members struct {
 	paused time.Time // until when nobody counts as away: our own connection was
 	// dropped are origins that were taken out of the graph, which still knows their
 	// numbers: the next batch would follow, but must be a Snapshot.
-	dropped map[string]bool
+	dropped map[string]time.Time // when
 }
 
 // peer is one of them.
@@ -35,6 +36,8 @@ type peer struct {
 	at     map[string]bus.Position // where each origin stands in the graph
 	claims map[string]*claim       // origins that are behind what their member said
 	extra  map[string]int          // origins that its heartbeats do not list: how many in a row
+	listed map[string]bool         // by the pages of this heartbeat; nil: one was lost
+	page   int                     // the last one
 }
 
 // claim is an origin that seems to be behind.
@@ -54,6 +57,8 @@ const (
 	longestWait = 10 * time.Second
 	claimTick   = 50 * time.Millisecond
 	maxMembers  = 50_000 // more are not watched
+	maxListed   = 1 << 20
+	dropMemory  = time.Hour // then the graph has forgotten the numbers, too
 )
 
 func (m *members) get(name string) *peer {
@@ -102,24 +107,61 @@ func (a *Analyzer) beat(b bus.Beat) {
 		clear(m.extra)
 	}
 	m.seen, m.lastSeen, m.beat = now, a.opts.Now(), b
-	listed := make(map[string]bool, len(b.Origins))
+	whole := m.turn(b)
 	for _, said := range b.Origins {
-		listed[said.Origin] = true
 		a.claim(m, said)
 	}
-	for name := range m.at {
-		if listed[name] {
-			delete(m.extra, name)
-		} else if m.extra[name]++; m.extra[name] >= 2 {
-			gone = append(gone, name)
-			m.forget(name)
-		}
+	if whole {
+		gone = m.unlisted()
 	}
 	a.members.mu.Unlock()
 	for _, name := range gone {
 		a.drop(name)
 		a.counters.dropped.Add(1)
 	}
+}
+
+// turn takes the next page of a heartbeat, and says whether that completes it.
+func (m *peer) turn(b bus.Beat) bool {
+	switch {
+	case b.Page == 0:
+		m.listed = make(map[string]bool, len(b.Origins))
+	case b.Page != m.page+1 || len(m.listed) > maxListed:
+		m.listed = nil
+	}
+	m.page = b.Page
+	if m.listed == nil {
+		return false
+	}
+	for _, said := range b.Origins {
+		m.listed[said.Origin] = true
+	}
+	return b.Page >= b.Pages-1
+}
+
+// unlisted forgets the origins that heartbeats no longer list, and gives those of them that
+// the graph has.
+func (m *peer) unlisted() (gone []string) {
+	look := func(name string, there bool) {
+		if m.listed[name] {
+			delete(m.extra, name)
+		} else if m.extra[name]++; m.extra[name] >= 2 {
+			if there {
+				gone = append(gone, name)
+			}
+			m.forget(name)
+		}
+	}
+	for name := range m.at {
+		look(name, true)
+	}
+	for name := range m.claims {
+		if _, there := m.at[name]; !there {
+			look(name, false)
+		}
+	}
+	m.listed = nil
+	return gone
 }
 
 // claim notes what a heartbeat says of an origin.
@@ -190,7 +232,7 @@ func (m *peer) forget(origin string) {
 func (m *members) incomplete(b *graph.Batch) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.dropped[b.Origin] {
+	if _, dropped := m.dropped[b.Origin]; !dropped {
 		return false
 	}
 	if b.Snapshot {
@@ -202,7 +244,7 @@ func (m *members) incomplete(b *graph.Batch) bool {
 // drop takes an origin out of the local graph; what it says later needs a Snapshot.
 func (a *Analyzer) drop(origin string) {
 	a.members.mu.Lock()
-	a.members.dropped[origin] = true
+	a.members.dropped[origin] = time.Now()
 	a.members.mu.Unlock()
 	if _, err := a.graph.Apply(&graph.Batch{Origin: origin, Snapshot: true}); err != nil {
 		a.log.Warn("origin not dropped", "origin", origin, "error", err)
@@ -285,6 +327,7 @@ func (a *Analyzer) lookAround(ctx context.Context, presence api.OriginWriter) {
 		a.members.mu.Unlock()
 		return
 	}
+	maps.DeleteFunc(a.members.dropped, func(_ string, at time.Time) bool { return now.Sub(at) > dropMemory })
 	for name, m := range a.members.byName {
 		silence := now.Sub(m.seen)
 		m.away = silence > a.opts.Away
@@ -352,11 +395,19 @@ func (a *Analyzer) mark(events []graph.Event, m *peer) []graph.Event {
 func (a *Analyzer) heartbeat(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	var told time.Time
 	for {
-		_ = a.conn.Beat(bus.Beat{ // not connected: nobody to tell
+		err := a.conn.Beat(bus.Beat{
 			Instance: a.conn.Instance(), Started: a.started.UnixMilli(), Version: a.opts.Version,
 			Origins: a.writers.positions(),
 		})
+		if err != nil && a.conn.Connected() { // else there is nobody to tell
+			a.counters.beatErrors.Add(1)
+			if time.Since(told) > time.Minute {
+				told = time.Now()
+				a.log.Warn("heartbeat not sent", "error", err)
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return

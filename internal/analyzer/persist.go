@@ -18,6 +18,7 @@ import (
 // that it reflects. What came after is read from the stream itself, so that a batch costs
 // nothing extra and one that was applied survives kill -9.
 type vault struct {
+	turn     sync.Mutex // an origin is opened, or forgotten
 	mu       sync.Mutex
 	saved    map[string]bool // by full name of the origin
 	restored bool            // what the last process left has been read
@@ -51,6 +52,8 @@ func (a *Analyzer) persist(o *origin) {
 	o.mu.Lock()
 	o.persist = true
 	o.mu.Unlock()
+	a.vault.turn.Lock()
+	defer a.vault.turn.Unlock()
 	a.vault.mu.Lock()
 	known := a.vault.saved[o.name]
 	a.vault.mu.Unlock()
@@ -79,6 +82,7 @@ func (a *Analyzer) save(ctx context.Context) {
 			if a.feed.State().Persistent {
 				a.saveAll(false)
 			}
+			a.forgetEmpty()
 		}
 	}
 }
@@ -114,6 +118,56 @@ func (a *Analyzer) saveAll(all bool) {
 			a.log.Warn("origin not saved", "origin", o.name, "error", err)
 		}
 	}
+}
+
+// forgetEmpty forgets origins that nobody writes any more and that the graph has nothing of.
+func (a *Analyzer) forgetEmpty() {
+	list := a.writers.idle(a.opts.Forget)
+	if len(list) == 0 {
+		return
+	}
+	holds := map[string]bool{}
+	for _, s := range a.graph.Origins() {
+		holds[s.Name] = s.Nodes+s.Edges+s.Layers > 0
+	}
+	for _, o := range list {
+		o.mu.Lock()
+		settled := len(o.pending) == 0
+		o.mu.Unlock()
+		if !settled || holds[o.name] {
+			continue
+		}
+		if err := a.forget(o); err != nil {
+			a.log.Debug("origin not forgotten yet", "origin", o.name, "error", err)
+			return
+		}
+	}
+}
+
+// forget forgets an origin here and on the disk.
+func (a *Analyzer) forget(o *origin) error {
+	a.vault.turn.Lock()
+	defer a.vault.turn.Unlock()
+	a.vault.mu.Lock()
+	saved, waits := a.vault.saved[o.name], len(a.vault.waiting[o.name]) > 0
+	a.vault.mu.Unlock()
+	if waits {
+		return nil
+	}
+	if saved {
+		v, err := a.openVault()
+		if err != nil {
+			return err
+		}
+		if err := v.Delete(o.name); err != nil {
+			return err
+		}
+		a.vault.mu.Lock()
+		delete(a.vault.saved, o.name)
+		a.vault.mu.Unlock()
+	}
+	a.writers.forget(o)
+	return nil
 }
 
 // saveAfter is how much an origin says before it is saved again: as much as the last

@@ -25,6 +25,9 @@ type Beat struct {
 	Version  string
 	Origins  []Position
 	Probes   map[string]string `json:",omitempty"` // state of each probe of an agent
+	// A long list of origins comes in pages, one after the other.
+	Page  int `json:",omitempty"` // from 0
+	Pages int `json:",omitempty"` // 0: there is one
 }
 
 // Resync asks a member to say the whole state of origins of its again.
@@ -36,22 +39,44 @@ type Resync struct {
 
 const (
 	resyncKind = "resync"
-	// maxBeatOrigins bounds a heartbeat to what fits a message: far beyond what one
-	// process has, and what is left out is only checked less.
-	maxBeatOrigins = 4096
+	// pageBytes bounds the names of origins on a page: JSON makes six bytes of one at worst,
+	// and a message has a MiB.
+	pageBytes  = 96 << 10
+	otherBytes = 64 // of a Position
 )
 
 // Beat publishes a heartbeat of this member.
 func (c *Conn) Beat(b Beat) error {
 	b.Member = c.opts.Member
-	if len(b.Origins) > maxBeatOrigins {
-		b.Origins = b.Origins[:maxBeatOrigins]
+	pages := paged(b.Origins)
+	for i, page := range pages {
+		b.Origins = page
+		if len(pages) > 1 {
+			b.Page, b.Pages = i, len(pages)
+		}
+		data, err := json.Marshal(b)
+		if err != nil {
+			return fmt.Errorf("heartbeat: %w", err)
+		}
+		if err := c.publish(BeatSubject(c.opts.Member), "", data); err != nil {
+			return fmt.Errorf("heartbeat: %w", err)
+		}
 	}
-	data, err := json.Marshal(b)
-	if err != nil {
-		return fmt.Errorf("heartbeat: %w", err)
+	return nil
+}
+
+// paged parts a list so that each part fits a message. There is always one.
+func paged(list []Position) (pages [][]Position) {
+	start, size := 0, 0
+	for i, o := range list {
+		n := len(o.Origin) + otherBytes
+		if size > 0 && size+n > pageBytes {
+			pages = append(pages, list[start:i])
+			start, size = i, 0
+		}
+		size += n
 	}
-	return c.publish(BeatSubject(c.opts.Member), "", data)
+	return append(pages, list[start:])
 }
 
 // OnBeat has f called for each heartbeat of any member, by one goroutine.

@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -37,6 +39,43 @@ func TestHeartbeatsAndResyncRequests(t *testing.T) {
 	})
 	if r := request.Load(); r.From != "analyzer:hub" || r.Origins[0].Origin != "linux@h1.example" {
 		t.Errorf("request %+v", r)
+	}
+}
+
+func TestHeartbeatOfManyOriginsComesInPages(t *testing.T) {
+	server := startServer(t, ServerOptions{})
+	hub := connect(t, ConnOptions{Member: AnalyzerMember("hub"), Server: server})
+	other := connect(t, ConnOptions{Member: AnalyzerMember("other"), Server: server})
+	beats := make(chan Beat, 1000)
+	if _, err := hub.OnBeat(func(b Beat) { beats <- b }); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, hub)
+	var list []Position
+	for i := range 20_000 {
+		list = append(list, Position{fmt.Sprintf("%s%d@analyzer:other", strings.Repeat("\x01", i%100), i), 1, uint64(i + 1)})
+	}
+	if err := other.Beat(Beat{Origins: list}); err != nil {
+		t.Fatal(err)
+	}
+	var got []Position
+	for page, pages := 0, 1; page < pages; page++ {
+		select {
+		case b := <-beats:
+			if b.Page != page || b.Pages < 2 {
+				t.Fatalf("page %d of %d, want %d", b.Page, b.Pages, page)
+			}
+			pages = b.Pages
+			got = append(got, b.Origins...)
+		case <-time.After(5 * time.Second):
+			t.Fatalf("no page %d", page)
+		}
+	}
+	if !slices.Equal(got, list) {
+		t.Errorf("%d origins arrived of %d", len(got), len(list))
+	}
+	if pages := paged(nil); len(pages) != 1 || len(pages[0]) != 0 {
+		t.Errorf("pages of nothing: %v", pages)
 	}
 }
 

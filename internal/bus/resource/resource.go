@@ -48,7 +48,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	bucket   Bucket
-	stuck    error // why the bucket could not be written; until Recover has written to it
+	stuck    error                      // why the bucket could not be written; until Recover has written to it
 	items    map[string]map[string]item // by kind and id
 	watchers map[*watcher]bool
 	closed   bool
