@@ -29,6 +29,10 @@ type ConnOptions struct {
 	Logger *slog.Logger
 	// OnUp is called when the connection is there, and each time that it is back.
 	OnUp func()
+
+	// GiveUp, once closed, ends Connect's own attempt to reach a server, which may otherwise
+	// take some seconds for each that is named.
+	GiveUp <-chan struct{}
 }
 
 // Conn is a connection to the bus that repairs itself for as long as it is open.
@@ -40,6 +44,7 @@ type Conn struct {
 	number   uint64 // of the last frame; guarded by send
 	counters Counters
 	faults   repeats
+	link     *link
 	ready    chan struct{} // closed when nc is set
 	closed   chan struct{}
 
@@ -103,7 +108,8 @@ func Connect(opts ConnOptions) (*Conn, error) {
 			options = append(options, nats.UserInfo(ownUser, opts.Server.password))
 		}
 	} else {
-		options = append(options, nats.RetryOnFailedConnect(true))
+		c.link = newLink(opts.GiveUp)
+		options = append(options, nats.RetryOnFailedConnect(true), nats.SetCustomDialer(c.link))
 		config, err := opts.TLS.client()
 		if err != nil {
 			return nil, err
@@ -116,6 +122,7 @@ func Connect(opts ConnOptions) (*Conn, error) {
 		}
 	}
 	nc, err := nats.Connect(opts.URL, options...)
+	c.link.stay()
 	if err != nil {
 		return nil, fmt.Errorf("connection to the bus: %w", err)
 	}
@@ -167,6 +174,7 @@ func (c *Conn) NotifyUp(f func()) {
 
 func (c *Conn) up() {
 	<-c.ready
+	c.link.settle(true)
 	c.log.Info("bus connected", "member", c.opts.Member)
 	c.mu.Lock()
 	ups := append([]func(){}, c.ups...)
@@ -177,6 +185,7 @@ func (c *Conn) up() {
 }
 
 func (c *Conn) down(_ *nats.Conn, err error) {
+	c.link.settle(false)
 	c.counters.Disconnects.Add(1)
 	if err != nil {
 		c.log.Warn("bus connection lost; trying again", "member", c.opts.Member, "error", err)
@@ -239,6 +248,7 @@ func (c *Conn) Flush(ctx context.Context) error { return c.nc.FlushWithContext(c
 
 // Close ends the connection and waits for its goroutines, a bounded time.
 func (c *Conn) Close() {
+	c.link.giveUp() // the library would wait for a server that does not answer
 	c.nc.Close()
 	select {
 	case <-c.closed:
