@@ -39,18 +39,14 @@ func (a *App) specs() ([]probe.Spec, error) {
 }
 
 func (a *App) startAgent(ctx context.Context, stop context.CancelCauseFunc, opts bus.ConnOptions, undo *stack) (*agent.Agent, *bus.Conn, error) {
-	specs, err := a.specs()
-	if err != nil {
-		return nil, nil, err
-	}
-	opts.Member, opts.Logger = a.cfg.Host, a.log
+	opts.Member, opts.Logger, opts.GiveUp = a.cfg.Host, a.log, ctx.Done()
 	conn, err := bus.Connect(opts)
 	if err != nil {
 		return nil, nil, err
 	}
 	undo.push(conn.Close)
 	ag, err := agent.New(agent.Options{
-		Host: a.cfg.Host, Version: a.opts.Version, Conn: conn, Probes: specs, Logger: a.log, Now: a.opts.Now, Registry: a.registry,
+		Host: a.cfg.Host, Version: a.opts.Version, Conn: conn, Probes: a.checked.probes, Logger: a.log, Now: a.opts.Now, Registry: a.registry,
 		Graph: graph.Options{OrphanAge: a.cfg.Graph.OrphanAge, OrphanMax: a.cfg.Graph.OrphanMax, SamplesKept: 1},
 		Settings: probe.Settings{Linux: probe.LinuxSettings{
 			MetricInterval: a.cfg.Probes.Linux.MetricInterval, NamespaceDirs: a.cfg.Probes.Linux.NetnsDirs,
@@ -68,6 +64,7 @@ func (a *App) startAgent(ctx context.Context, stop context.CancelCauseFunc, opts
 		}
 	})
 	undo.push(func() { cancel(); running.Wait() })
+	undo.push(every(ctx, trimEvery, ag.Graph().Trim))
 	return ag, conn, nil
 }
 
@@ -115,16 +112,6 @@ func (a *App) startAgentOnly(ctx context.Context, stop context.CancelCauseFunc, 
 		Graph: ag.Graph(), Engine: engine, Committer: readOnly{}, Store: store, Service: skydive.ServiceAgent,
 		Status: func() any { return agentStatus(ag, conn) }, Ready: conn.LastError,
 	}, new(atomic.Pointer[api.Server]))
-}
-
-// agentStatus is what an agent shows in /api/status, in Skydive's shape.
-func agentStatus(ag *agent.Agent, conn *bus.Conn) any {
-	probes := ag.Probes()
-	return map[string]any{
-		"Clients": map[string]any{}, "Analyzers": map[string]any{},
-		"TopologyProbes": slices.Sorted(maps.Keys(probes)), "FlowProbes": []string{},
-		"Probes": probes, "Bus": map[string]any{"Address": conn.Addr(), "IsConnected": conn.Connected()},
-	}
 }
 
 // readOnly refuses what clients of an agent write. An origin may say that it has nothing.

@@ -15,7 +15,6 @@ import (
 	"github.com/weft-net/weft/gremlin"
 	"github.com/weft-net/weft/internal/analyzer"
 	"github.com/weft-net/weft/internal/api"
-	"github.com/weft-net/weft/internal/auth"
 	"github.com/weft-net/weft/internal/bus"
 	"github.com/weft-net/weft/internal/bus/resource"
 )
@@ -27,6 +26,7 @@ const (
 	connectWithin = 3 * time.Second // an existing NATS, before the start goes on without it
 	startWithin   = 15 * time.Second
 	expireEvery   = time.Second // resources with a time to live
+	trimEvery     = time.Second // what left a graph's window
 )
 
 // startAnalyzer starts the analyzer, and the agent of an allinone.
@@ -35,8 +35,14 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 	if err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	file := server == nil || !a.cfg.InMemory()
+	// Whoever ends the start does not wait for answers of a bus that has none.
+	waiting := context.AfterFunc(ctx, conn.Close)
 	store, err := a.openStore(ctx, conn, server, file)
+	waiting()
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +89,12 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 			a.log.Warn("what is created through the API is not kept yet", "error", err)
 		}
 	}))
+	undo.push(every(ctx, trimEvery, g.Trim))
 	if err := a.registerGraph(g); err != nil {
 		return nil, err
 	}
 	return a.serveAPI(api.Deps{
-		Graph: g, Engine: engine, Committer: an, Store: store, Status: an.Status, Ready: an.Ready,
+		Graph: g, Engine: engine, Committer: an, Store: store, Status: func() any { return analyzerStatus(an, g) }, Ready: an.Ready,
 		Notes: func() []string { return persistenceNotes(an.Bus()) },
 	}, &apiServer)
 }
@@ -96,18 +103,13 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 func (a *App) joinBus(ctx context.Context, undo *stack) (conn *bus.Conn, server *bus.Server, err error) {
 	n := a.cfg.NATS
 	tls := bus.TLSFiles{Cert: n.TLS.Cert, Key: n.TLS.Key, CA: n.TLS.CA}
-	opts := bus.ConnOptions{Member: bus.AnalyzerMember(a.cfg.Host), Logger: a.log}
+	opts := bus.ConnOptions{Member: bus.AnalyzerMember(a.cfg.Host), Logger: a.log, GiveUp: ctx.Done()}
 	if n.URL != "" {
 		opts.URL, opts.User, opts.Password, opts.TLS = n.URL, n.User, n.Password, tls
 	} else {
-		so := bus.ServerOptions{Host: a.cfg.Host, Listen: n.Listen, TLS: tls, Logger: a.log}
+		so := bus.ServerOptions{Host: a.cfg.Host, Listen: n.Listen, TLS: tls, Credentials: a.checked.credentials, Logger: a.log}
 		if !a.cfg.InMemory() {
 			so.Dir = filepath.Join(a.cfg.DataDir, "nats")
-		}
-		if n.Credentials != "" {
-			if so.Credentials, err = bus.ReadCredentials(n.Credentials); err != nil {
-				return nil, nil, err
-			}
 		}
 		if server, err = bus.StartServer(so); err != nil {
 			return nil, nil, err
@@ -208,20 +210,7 @@ func persistenceNotes(s bus.State) []string {
 
 // serveAPI builds the HTTP server.
 func (a *App) serveAPI(deps api.Deps, into *atomic.Pointer[api.Server]) (*service, error) {
-	var users *auth.Auth
-	if a.cfg.Auth.UsersFile != "" && !a.cfg.NoAuth {
-		var err error
-		if users, err = auth.New(auth.Options{
-			UsersFile: a.cfg.Auth.UsersFile, TokenTTL: a.cfg.Auth.TokenTTL, Logger: a.log, Clock: a.opts.Now,
-		}); err != nil {
-			return nil, err
-		}
-	}
-	tls, err := auth.TLSFiles{Cert: a.cfg.TLS.Cert, Key: a.cfg.TLS.Key, ClientCA: a.cfg.TLS.ClientCA}.ServerConfig()
-	if err != nil {
-		return nil, err
-	}
-	deps.Auth, deps.Logger, deps.Clock, deps.Registry = users, a.log, a.opts.Now, a.registry
+	deps.Auth, deps.Logger, deps.Clock, deps.Registry = a.checked.users, a.log, a.opts.Now, a.registry
 	deps.Config = a.cfg.Lookup
 	deps.Listen, deps.Hosts, deps.Origins = a.cfg.Listen, a.cfg.API.Hosts, a.cfg.API.Origins
 	deps.Version, deps.Host = a.opts.Version, a.cfg.Host
@@ -237,7 +226,7 @@ func (a *App) serveAPI(deps api.Deps, into *atomic.Pointer[api.Server]) (*servic
 	}
 	into.Store(s)
 	server := s.HTTPServer()
-	return &service{server: server, wrap: wrapper(s, tls), close: s.Close}, nil
+	return &service{server: server, wrap: wrapper(s, a.checked.tls), close: s.Close}, nil
 }
 
 func (a *App) registerGraph(g *graph.Graph) error {

@@ -1,7 +1,8 @@
 // Package app builds, starts and stops the parts of weft: an analyzer, an agent, or both in
 // one process. It is the one place that knows every part.
 //
-// [New] checks the settings and touches nothing. [App.Run] takes the data directory and the
+// [New] checks everything that can be checked without starting something: settings, and the
+// files and names in them. It reads files and touches nothing. [App.Run] takes the data directory and the
 // ports, starts the parts from the bottom up, and stops them in the reverse order when its
 // context ends, within a bounded time; it leaves no goroutine behind. Its errors name what
 // to do about them. Ready and Addr may be called from any goroutine.
@@ -9,6 +10,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +23,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/weft-net/weft/internal/auth"
+	"github.com/weft-net/weft/internal/bus"
 	"github.com/weft-net/weft/internal/config"
 	"github.com/weft-net/weft/internal/probe"
 	"github.com/weft-net/weft/internal/probe/table"
@@ -56,12 +60,21 @@ type App struct {
 	cfg      config.Config
 	log      *slog.Logger
 	registry *prometheus.Registry
+	checked  checked
 	ready    chan struct{}
 	addr     atomic.Pointer[string]
 	busAddr  atomic.Pointer[string]
 }
 
-// New checks the settings.
+// checked is what the settings name, read and found good before anything starts.
+type checked struct {
+	probes      []probe.Spec
+	users       *auth.Auth // nil: everybody may do everything
+	tls         *tls.Config
+	credentials []bus.Credential
+}
+
+// New checks the settings and what they name.
 func New(opts Options) (*App, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -92,10 +105,40 @@ func New(opts Options) (*App, error) {
 		return nil, fmt.Errorf("role %q: it is allinone, analyzer or agent", opts.Role)
 	}
 	a := &App{opts: opts, cfg: cfg, log: opts.Logger, registry: prometheus.NewRegistry(), ready: make(chan struct{})}
+	if err := a.check(); err != nil {
+		return nil, err
+	}
 	if err := a.registerProcess(); err != nil {
 		return nil, err
 	}
 	return a, nil
+}
+
+// check fills in checked.
+func (a *App) check() (err error) {
+	if err := bus.CheckHost(a.cfg.Host); err != nil {
+		return err
+	}
+	c := &a.checked
+	if a.opts.Role != Analyzer {
+		if c.probes, err = a.specs(); err != nil {
+			return err
+		}
+	}
+	if a.cfg.Auth.UsersFile != "" && !a.cfg.NoAuth {
+		if c.users, err = auth.New(auth.Options{
+			UsersFile: a.cfg.Auth.UsersFile, TokenTTL: a.cfg.Auth.TokenTTL, Logger: a.log, Clock: a.opts.Now,
+		}); err != nil {
+			return err
+		}
+	}
+	if n := a.cfg.NATS; a.opts.Role != Agent && n.URL == "" && n.Credentials != "" {
+		if c.credentials, err = bus.ReadCredentials(n.Credentials); err != nil {
+			return err
+		}
+	}
+	c.tls, err = auth.TLSFiles{Cert: a.cfg.TLS.Cert, Key: a.cfg.TLS.Key, ClientCA: a.cfg.TLS.ClientCA}.ServerConfig()
+	return err
 }
 
 func (a *App) registerProcess() error {
@@ -160,6 +203,9 @@ func (a *App) Run(ctx context.Context) error {
 		handler, err = a.startAnalyzer(running, stop, &undo)
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // the start was given up, which is what failed
+		}
 		return err
 	}
 	address := listener.Addr().String()
