@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/weft-net/weft/internal/app"
 	"github.com/weft-net/weft/internal/config"
 )
 
@@ -45,8 +46,18 @@ func addSettings(flags *pflag.FlagSet) {
 	}
 }
 
-// loadSettings merges file, environment and the flags that were given.
+// loadSettings merges file, environment and the flags that were given, and says what it
+// left aside.
 func (sh *shell) loadSettings(flags *pflag.FlagSet) (config.Config, error) {
+	cfg, warnings, err := sh.mergeSettings(flags)
+	for _, w := range warnings {
+		sh.note("weft: warning: %s", w)
+	}
+	return cfg, err
+}
+
+// mergeSettings is loadSettings for those who have a log to warn in.
+func (sh *shell) mergeSettings(flags *pflag.FlagSet) (cfg config.Config, warnings []string, err error) {
 	src := config.Sources{Env: sh.env, Flags: map[string]any{}, FlagNames: map[string]string{}}
 	src.File, _ = flags.GetString("config")
 	if src.File == "" {
@@ -58,14 +69,10 @@ func (sh *shell) loadSettings(flags *pflag.FlagSet) (config.Config, error) {
 			src.FlagNames[key] = name
 		}
 	}
-	cfg, warnings, err := config.Load(src)
-	for _, w := range warnings {
-		sh.note("weft: warning: %s", w)
+	if cfg, warnings, err = config.Load(src); err != nil {
+		return config.Config{}, warnings, &usageError{err}
 	}
-	if err != nil {
-		return config.Config{}, &usageError{err}
-	}
-	return cfg, nil
+	return cfg, warnings, nil
 }
 
 func newConfig(sh *shell) *cobra.Command {
@@ -78,10 +85,14 @@ flags, and says what is wrong with each, where it was set, and what to write ins
 The exit code is 2 when something is wrong.`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := sh.loadSettings(cmd.Flags()); err != nil {
+			cfg, err := sh.loadSettings(cmd.Flags())
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(sh.out, "ok")
+			if _, err := app.New(app.Options{Config: cfg, Role: app.AllInOne}); err != nil {
+				return &usageError{err}
+			}
+			_, err = fmt.Fprintln(sh.out, "ok")
 			return err
 		},
 	}

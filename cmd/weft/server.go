@@ -52,11 +52,15 @@ SIGTERM or SIGINT stops it cleanly; a second one at once. Every flag that is a s
 can also be given as a variable or in the file of --config; 'weft config dump' lists all.`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := sh.loadSettings(cmd.Flags())
+			cfg, warnings, err := sh.mergeSettings(cmd.Flags())
+			logger := newLogger(sh.err, cfg.Log)
+			for _, w := range warnings {
+				logger.Warn(w)
+			}
 			if err != nil {
 				return err
 			}
-			return sh.serve(cmd.Context(), role, cfg, opts)
+			return sh.serve(cmd.Context(), role, cfg, logger, opts)
 		},
 	}
 	addSettings(cmd.Flags())
@@ -68,18 +72,18 @@ can also be given as a variable or in the file of --config; 'weft config dump' l
 	return cmd
 }
 
-func (sh *shell) serve(ctx context.Context, role app.Role, cfg config.Config, opts runOptions) (err error) {
+func (sh *shell) serve(ctx context.Context, role app.Role, cfg config.Config, logger *slog.Logger, opts runOptions) (err error) {
 	stopProfile, err := startProfiles(opts)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopProfile()) }()
-	logger := newLogger(sh.err, cfg.Log)
 	name, _ := versionInfo()
 	a, err := app.New(app.Options{Config: cfg, Logger: logger, Role: role, Version: name})
 	if err != nil {
-		return err
+		return &usageError{err}
 	}
+	defer paceGC(sh.env, logger)()
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
 
