@@ -38,11 +38,12 @@ func (k failureKey) every() time.Duration {
 	return failureEvery
 }
 
-func (k failureKey) burst() time.Duration {
+// allowance is how much failure is borne with: a failure less than the burst.
+func (k failureKey) allowance() time.Duration {
 	if k.anybody {
-		return failureBurst * networkFactor
+		return (failureBurst*networkFactor - 1) * (failureEvery / networkFactor)
 	}
-	return failureBurst
+	return (failureBurst - 1) * failureEvery
 }
 
 // failureTable remembers failed logins as one time a key: the moment at which all its
@@ -63,7 +64,7 @@ func (t *failureTable) wait(from netip.Addr, user string, now time.Time) (longes
 	defer t.mu.Unlock()
 	for _, key := range keysOf(from, user) {
 		if until, failed := t.forgive[key]; failed {
-			longest = max(longest, until.Sub(now.Add((key.burst()-1)*key.every())))
+			longest = max(longest, until.Sub(now.Add(key.allowance())))
 		}
 	}
 	return longest
