@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"go.yaml.in/yaml/v3"
@@ -83,4 +84,14 @@ func bodyRefused(err error) bool {
 		busy   *busyError
 	)
 	return errors.As(err, &tooBig) || errors.As(err, &busy)
+}
+
+// drainFor is how long a refused body is read on.
+const drainFor = 2 * time.Second
+
+// drain reads on of a body that was refused, for a while: many clients look for an answer
+// only when they have sent everything.
+func drain(control *http.ResponseController, body io.Reader, limit int64) {
+	_ = control.SetReadDeadline(time.Now().Add(drainFor))
+	_, _ = io.CopyN(io.Discard, body, 2*limit)
 }

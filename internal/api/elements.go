@@ -116,6 +116,14 @@ func (k *elements) create(ctx context.Context, body []byte, ttl time.Duration) (
 	if err := k.valid(&element); err != nil {
 		return nil, failf(http.StatusBadRequest, "invalid schema: %w", err)
 	}
+	for _, field := range []struct {
+		name  string
+		value int64
+	}{{"CreatedAt", element.CreatedAt}, {"UpdatedAt", element.UpdatedAt}, {"DeletedAt", element.DeletedAt}, {"Revision", element.Revision}} {
+		if field.value < 0 {
+			return nil, failf(http.StatusBadRequest, "invalid schema: %s is negative: leave it out, or give milliseconds since the epoch (of Revision, a count)", field.name)
+		}
+	}
 	if _, _, err := k.find(element.ID); err == nil {
 		return nil, failf(http.StatusBadRequest, "%s ID conflict", k.kind.title)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/coder/websocket"
@@ -156,8 +157,8 @@ func (h *hub) join(sub *subscriber, filter *gremlin.Query) error {
 	}
 	g := h.groups[text]
 	if g == nil {
-		if len(h.groups) > h.s.limits.MaxFilters {
-			return fmt.Errorf("%d different filters are in use: share one, or ask for the whole graph", h.s.limits.MaxFilters)
+		if err := h.room(text); err != nil {
+			return err
 		}
 		g = newGroup(h, text, filter)
 		h.groups[text] = g
@@ -172,6 +173,46 @@ func (h *hub) join(sub *subscriber, filter *gremlin.Query) error {
 	}
 	return nil
 }
+
+// room says whether a filter may be joined. It runs in the hub.
+func (h *hub) room(text string) error {
+	if text == "" || h.groups[text] != nil {
+		return nil
+	}
+	used := len(h.groups)
+	if h.groups[""] != nil {
+		used--
+	}
+	if used >= h.s.limits.MaxFilters {
+		return fmt.Errorf("%d different filters are in use: share one, or ask for the whole graph", h.s.limits.MaxFilters)
+	}
+	return nil
+}
+
+// hasRoom asks the hub whether a filter may be joined, before a connection is made of it.
+func (h *hub) hasRoom(ctx context.Context, filter *gremlin.Query) error {
+	if filter == nil {
+		return nil
+	}
+	text := filter.String()
+	answer := make(chan error, 1)
+	if !h.do(func() { answer <- h.room(text) }) {
+		return errStopping
+	}
+	select {
+	case err := <-answer:
+		if err != nil {
+			return &httpError{http.StatusServiceUnavailable, err}
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.done:
+		return errStopping
+	}
+}
+
+var errStopping = failf(http.StatusServiceUnavailable, "the server is stopping")
 
 // leave takes a subscriber out of its group; the last one closes it, and what it asked
 // for there and did not get is returned. It runs in the hub.

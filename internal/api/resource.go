@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -122,7 +123,9 @@ func (s *Server) patchResource(target resource, k resourceKind, w http.ResponseW
 	options.AccumulatedCopySizeLimit = s.limits.MaxBody
 	patched, err := patch.ApplyWithOptions(old, options)
 	if err != nil {
-		return failf(http.StatusBadRequest, "patch of %s '%s': %w", k.title, id, err)
+		// The package wraps a nil error here and there.
+		text := strings.TrimSuffix(err.Error(), ": %!w(<nil>)")
+		return failf(http.StatusBadRequest, "patch of %s '%s': %s", k.title, id, text)
 	}
 	text, err := target.replace(r.Context(), id, old, patched)
 	switch {

@@ -50,6 +50,9 @@ func TestNodeLifeCycle(t *testing.T) {
 	expect(t, s, 400, "PATCH", "/api/node/n1", `[{"op":"replace","path":"/Metadata/None/x","value":48}]`)
 	expect(t, s, 400, "PATCH", "/api/node/n1", `{"Units":48}`)
 	expect(t, s, 404, "PATCH", "/api/node/none", `[]`)
+	if text := expect(t, s, 400, "PATCH", "/api/node/n1", `[{"op":"replace","path":"","value":"zz"}]`); strings.Contains(text, "%!") {
+		t.Errorf("got %s", text)
+	}
 
 	if text := expect(t, s, 200, "DELETE", "/api/node/n1", ""); text != "" {
 		t.Errorf("delete answers %q", text)
@@ -78,6 +81,11 @@ func TestRefusedElements(t *testing.T) {
 		{"/api/node", `{"ID":"x","Metadata":{"Type":"ovsport","Name":"p"}}`, 400, "invalid schema: Metadata.UUID is missing"},
 		{"/api/node", `{"ID":"a","Metadata":{"Type":"y","Name":"x"}}`, 400, "Node ID conflict"},
 		{"/api/node", `{"ID":5}`, 400, "want a string, got a number"},
+		{"/api/node", `{"ID":"x","CreatedAt":-1,"Metadata":{"Type":"y","Name":"x"}}`, 400, "CreatedAt is negative"},
+		{"/api/node", `{"ID":"x","UpdatedAt":-1,"Metadata":{"Type":"y","Name":"x"}}`, 400, "UpdatedAt is negative"},
+		{"/api/edge", `{"ID":"x","Parent":"a","Child":"b","Revision":-1,"Metadata":{"RelationType":"layer2"}}`, 400, "Revision is negative"},
+		{"/api/noderule", `{"Metadata":{"A":1},"Action":"update","Query":"G.V().Count()"}`, 400, "Query gives number: a rule needs"},
+		{"/api/edgerule", `{"Src":"G.V()","Dst":"G.V().Values('Name')","Metadata":{"RelationType":"layer2"}}`, 400, "Dst gives values"},
 		{"/api/node", `[]`, 400, "want an element"},
 		{"/api/node", ``, 400, "JSON ends too early"},
 		{"/api/edge", `{"ID":"x","Parent":"a","Metadata":{"RelationType":"layer2"}}`, 400, "invalid schema: Child is missing"},

@@ -64,15 +64,23 @@ func (s *Server) endpoint(entry route) http.Handler {
 		_ = answer.control.SetReadDeadline(start.Add(s.limits.RequestTimeout))
 		if r.ContentLength > s.limits.MaxBody {
 			w.Header().Set("Connection", "close")
+			if r.Header.Get("Expect") == "" { // else the client waits to hear before it sends
+				drain(answer.control, r.Body, s.limits.MaxBody)
+			}
 			s.writeError(answer, r, failf(http.StatusRequestEntityTooLarge, "%s", bodyTooBig(s.limits.MaxBody)))
 			return
 		}
+		raw := r.Body
 		body := s.bodies.meter(http.MaxBytesReader(w, r.Body, s.limits.MaxBody))
 		defer body.release()
 		r.Body = body
 		packed := s.compress(answer, r)
 		if err := handle(packed, r); err != nil {
 			packed.reset()
+			if bodyRefused(err) {
+				body.release() // others may need it meanwhile
+				drain(answer.control, raw, s.limits.MaxBody)
+			}
 			s.writeError(packed, r, err)
 		}
 		packed.Close()

@@ -95,8 +95,12 @@ func checkQuery(field, text string) error {
 	if text == "" {
 		return fmt.Errorf("%s is missing: give a Gremlin expression such as G.V().Has('Name', 'eth0')", field)
 	}
-	if _, err := gremlin.Parse(text); err != nil {
+	query, err := gremlin.Parse(text)
+	if err != nil {
 		return fmt.Errorf("%s: %w", field, err)
+	}
+	if kind := query.Kind(); kind != gremlin.KindNodes && kind != gremlin.KindGraph {
+		return fmt.Errorf("%s gives %s: a rule needs an expression that gives nodes, such as G.V().Has('Name', 'eth0')", field, kind)
 	}
 	return nil
 }

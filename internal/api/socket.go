@@ -51,6 +51,11 @@ func (s *Server) openSocket(w http.ResponseWriter, r *http.Request, endpoint str
 	if err != nil {
 		return err
 	}
+	if endpoint != skydive.PathPublisher {
+		if err := s.hub.hasRoom(r.Context(), h.filter); err != nil {
+			return err
+		}
+	}
 	c := &socket{hello: h, s: s, out: newQueue(s.limits.QueueBytes), since: s.now(), done: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(r.Context()))
 	defer c.cancel()

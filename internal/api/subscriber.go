@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -54,7 +53,7 @@ func classOf(c *socket) (k class) {
 func (sub *subscriber) arrive(filter *gremlin.Query) error {
 	joined := make(chan error, 1)
 	if !sub.s.hub.do(func() { joined <- sub.s.hub.join(sub, filter) }) {
-		return errors.New("the server is stopping")
+		return errStopping
 	}
 	select {
 	case err := <-joined:
@@ -63,7 +62,7 @@ func (sub *subscriber) arrive(filter *gremlin.Query) error {
 		}
 		return err
 	case <-sub.s.hub.done:
-		return errors.New("the server is stopping")
+		return errStopping
 	}
 }
 
