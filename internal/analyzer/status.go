@@ -33,6 +33,7 @@ type BusStatus struct {
 	Stream      bool   // batches come through the stream, else directly
 	Persistence string // "on" or "off"
 	Reason      string `json:",omitempty"` // why it is off
+	Damage      string `json:",omitempty"` // what was kept and could not be read at the start, and what to do
 	Since       time.Time
 }
 
@@ -97,7 +98,7 @@ func (a *Analyzer) Status() any {
 		"Hosts":    hosts,
 		"Bus": BusStatus{
 			Address: a.conn.Addr(), IsConnected: a.conn.Connected(), Stream: state.Stream,
-			Persistence: persistence, Reason: state.Reason, Since: state.Since,
+			Persistence: persistence, Reason: state.Reason, Since: state.Since, Damage: a.conn.Damage(),
 		},
 	}
 }

@@ -36,6 +36,7 @@ type Server struct {
 	mu      sync.Mutex // held while JetStream is started
 	jsErr   error      // why JetStream is not there
 	scratch string     // directory to remove at the end
+	damage  string     // what of the store could not be read
 }
 
 // StartServer starts NATS and returns when it takes connections. JetStream that cannot
@@ -150,10 +151,11 @@ func (s *Server) startJetStream() error {
 		MaxMemory: s.opts.MaxBytes, MaxStore: s.opts.MaxBytes,
 		StoreDir: dir, SyncInterval: 2 * time.Minute,
 	}
+	before := storedStreams(dir)
 	if err := s.ns.EnableJetStream(config); err != nil {
 		return fmt.Errorf("JetStream in %s: %w", dir, err)
 	}
-	return nil
+	return s.setAside(dir, before)
 }
 
 // RestartJetStream stops and starts JetStream, which is how it recovers when its disk was full.
