@@ -86,6 +86,8 @@ type Analyzer struct {
 	vault    vault
 	rules    *rules
 	counters counters
+
+	toldUnreadable time.Time // see unreadable
 }
 
 type counters struct {
@@ -212,7 +214,7 @@ func (a *Analyzer) Bus() bus.State { return a.feed.State() }
 func (a *Analyzer) handle(d bus.Delivery) {
 	part, err := graph.ReadPart(d.Data)
 	if err != nil {
-		a.counters.undecodable.Add(1)
+		a.unreadable(d, err)
 		return
 	}
 	member := bus.MemberOf(part.Origin)
@@ -231,7 +233,7 @@ func (a *Analyzer) handle(d bus.Delivery) {
 	}
 	if batch == nil {
 		if batch, err = graph.DecodeBatch(d.Data); err != nil {
-			a.counters.undecodable.Add(1)
+			a.unreadable(d, err)
 			return
 		}
 	}
@@ -271,6 +273,15 @@ func (a *Analyzer) handle(d bus.Delivery) {
 	}
 	if own != nil {
 		own.applied(pending, result, err, d, len(d.Data))
+	}
+}
+
+// unreadable counts a batch that is none, and says so now and then. The feed's goroutine calls it.
+func (a *Analyzer) unreadable(d bus.Delivery, err error) {
+	a.counters.undecodable.Add(1)
+	if time.Since(a.toldUnreadable) > time.Minute {
+		a.toldUnreadable = time.Now()
+		a.log.Warn("batch not readable", "member", d.Token, "bytes", len(d.Data), "error", err)
 	}
 }
 

@@ -158,6 +158,9 @@ func (f *Feed) direct(m *nats.Msg) {
 	fr, err := parseFrame(m.Data)
 	if err != nil {
 		f.c.counters.BadFrames.Add(1)
+		if f.c.faults.first(m.Subject) {
+			f.log.Warn("message on a graph subject refused", "subject", m.Subject, "bytes", len(m.Data), "error", err)
+		}
 		return
 	}
 	f.mu.Lock()

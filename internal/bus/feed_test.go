@@ -1,11 +1,14 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -214,5 +217,25 @@ func TestReplayOfWhatTheStreamHolds(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestGarbageOnAGraphSubjectIsCountedAndToldOnce(t *testing.T) {
+	server := startServer(t, ServerOptions{})
+	hub := connect(t, ConnOptions{Member: AnalyzerMember("hub"), Server: server})
+	var mu sync.Mutex
+	var text bytes.Buffer
+	feed(t, hub, FeedOptions{Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &text}, nil))})
+	agent := connect(t, ConnOptions{Member: "h1", Server: server})
+	for range 10 {
+		if err := agent.publish(GraphSubject("h1"), "", []byte("garbage")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 5*time.Second, "all are counted", func() bool { return hub.Counters().BadFrames.Load() == 10 })
+	mu.Lock()
+	defer mu.Unlock()
+	if n := strings.Count(text.String(), "subject=weft.graph.h1"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, text.String())
 	}
 }
