@@ -13,6 +13,7 @@ const (
 	inboxPrefix   = "_INBOX."
 	analyzerKind  = "analyzer:"
 	originDivider = "@"
+	maxHost       = 255 // bytes, as in DNS
 )
 
 // Token encodes any name as one NATS token: letters, digits, '-' and '_' stand for
@@ -60,6 +61,8 @@ func CheckHost(host string) error {
 	switch {
 	case host == "":
 		return fmt.Errorf("empty host name: name this host with --host")
+	case len(host) > maxHost:
+		return fmt.Errorf("host name of %d bytes: a name has at most %d: choose another with --host", len(host), maxHost)
 	case strings.Contains(host, originDivider) || strings.HasPrefix(host, analyzerKind):
 		return fmt.Errorf("host name %q: a name has no %q and does not begin with %q: choose another with --host", host, originDivider, analyzerKind)
 	}

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -75,5 +76,14 @@ func TestHostNamesThatWouldPretend(t *testing.T) {
 	}
 	if err := CheckHost("h1.example.org"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestHostNamesAreBounded(t *testing.T) {
+	if err := CheckHost(strings.Repeat("h", 255)); err != nil {
+		t.Error(err)
+	}
+	if err := CheckHost(strings.Repeat("h", 256)); err == nil || !strings.Contains(err.Error(), "--host") {
+		t.Errorf("a name of 256 bytes: %v", err)
 	}
 }
