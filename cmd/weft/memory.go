@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	garbageBytes = 256 << 20 // that a heap of any size may hold beside what lives
+	garbageBytes = 400 << 20 // that a heap of any size may hold beside what lives
 	leastPercent = 40        // of what lives, in a large heap: less costs too much time
 	heapEvery    = time.Second
 	limitPart    = 0.9 // of a control group's memory: the rest is what Go does not count
