@@ -27,6 +27,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("WEFT_DATA_DIR", "memory")
 			env.Setenv("WEFT_HOST", "testhost")
+			// The race detector lets a process sleep for a second before it ends.
+			env.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 			return nil
 		},
 		Cmds:     scriptCommands(),

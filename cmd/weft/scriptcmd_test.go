@@ -32,6 +32,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"certificates": cmdCertificates,
 		"request":      cmdRequest,
 		"capture":      cmdCapture,
+		"publish":      cmdPublish,
 	}
 }
 

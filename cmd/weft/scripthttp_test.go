@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,9 @@ import (
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/weft-net/weft/client"
+	"github.com/weft-net/weft/skydive"
 )
 
 // request STATUS METHOD URL [BODY [HEADER…]]: one request as a program without a client
@@ -62,4 +66,41 @@ func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not match the output", args[1])
 	}
 	ts.Setenv(args[0], found[1])
+}
+
+// publish POLICY HOST FILE: sends the elements of a file as the publisher test.HOST with
+// that persistence policy (or none), and stays connected until the script ends.
+func cmdPublish(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: publish POLICY HOST FILE")
+	}
+	policy := args[0]
+	if policy == "none" {
+		policy = ""
+	}
+	cl, err := client.New(client.Config{Address: ts.Getenv("WEFT_ANALYZER")})
+	ts.Check(err)
+	ts.Defer(func() { cl.Close() })
+	ctx, cancel := context.WithTimeout(context.Background(), scriptPatience)
+	defer cancel()
+	pub, err := cl.Publish(context.Background(), client.PublishOptions{ClientType: "test", HostID: args[1], Persistence: policy})
+	ts.Check(err)
+	ts.Defer(func() {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = pub.Close(ended) // its analyzer may be gone
+	})
+	err = readElements(strings.NewReader(ts.ReadFile(args[2])), func(el element) error {
+		message := skydive.MsgNodeAdded
+		if el.edge {
+			message = skydive.MsgEdgeAdded
+		}
+		return pub.Send(ctx, message, skydive.RawJSON(el.text))
+	}, func(bad *badElement) error { return bad })
+	ts.Check(err)
+	done, err := pub.Flush(ctx)
+	ts.Check(err)
+	if done.Rejected > 0 {
+		ts.Fatalf("%d elements refused", done.Rejected)
+	}
 }
