@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -291,6 +292,19 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-t.Context().Done():
+		}
+	}
+}
+
+func TestBrowserIsToldWhatThisIs(t *testing.T) {
+	s := apitest.Start(t)
+	res, text := call(t, s, "GET", "/", "")
+	if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+		t.Errorf("%d %s", res.StatusCode, res.Header.Get("Content-Type"))
+	}
+	for _, link := range regexp.MustCompile(`href="([^"]+)"`).FindAllStringSubmatch(text, -1) {
+		if res, _ := call(t, s, "GET", link[1], ""); res.StatusCode != 200 {
+			t.Errorf("the page leads to %s: %d", link[1], res.StatusCode)
 		}
 	}
 }

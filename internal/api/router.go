@@ -29,6 +29,10 @@ func (s *Server) buildHandler(table []route) http.Handler {
 		defer s.recoverPanic(w, r)
 		w.Header().Set(skydive.HeaderWeftVersion, s.deps.Version)
 		path := r.URL.Path
+		if path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			s.welcome(w)
+			return
+		}
 		if len(path) > 1 && strings.HasSuffix(path, "/") {
 			s.redirectSlash(w, r, mux)
 			return

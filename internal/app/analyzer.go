@@ -95,7 +95,8 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 	}
 	return a.serveAPI(api.Deps{
 		Graph: g, Engine: engine, Committer: an, Store: store, Status: func() any { return analyzerStatus(an, g) }, Ready: an.Ready,
-		Notes: func() []string { return persistenceNotes(an.Bus()) },
+		Speaks: an.Speaks,
+		Notes:  func() []string { return persistenceNotes(an.Bus()) },
 	}, &apiServer)
 }
 
