@@ -20,7 +20,7 @@ func storedStreams(dir string) []string {
 // setAside moves away the streams that NATS found on the disk and did not load. It only
 // remarks on them in its log, and a new stream of that name would be written over them.
 func (s *Server) setAside(dir string, found []string) error {
-	if s.opts.Dir == "" || len(found) == 0 || s.Room() != nil { // a full disk is no damage
+	if free := s.Free(); len(found) == 0 || free < spareBytes { // in memory, or full, which is no damage
 		return nil
 	}
 	info, err := s.ns.Jsz(&server.JSzOptions{Accounts: true, Streams: true})

@@ -60,7 +60,10 @@ func (s *Store) Recover(ctx context.Context) error {
 	s.mu.Lock()
 	stuck, bucket := s.stuck, s.bucket
 	s.mu.Unlock()
-	if stuck == nil || bucket == nil || s.opts.Disk.Room() != nil {
+	if stuck == nil || bucket == nil {
+		return nil
+	}
+	if s.full() {
 		return nil
 	}
 	if !s.writable(bucket) {
@@ -80,6 +83,8 @@ func (s *Store) Recover(ctx context.Context) error {
 	s.opts.Logger.Info("what is created through the API is kept again")
 	return nil
 }
+
+func (s *Store) full() bool { return s.opts.Disk.Room() != nil }
 
 func (s *Store) writable(bucket Bucket) bool {
 	_, err := bucket.Put(probeKey, nil)
