@@ -107,11 +107,11 @@ func (s *Server) admit(entry route, w http.ResponseWriter, r *http.Request) erro
 	}
 	if entry.object != "" && !id.Role.Allows(entry.object, entry.action) {
 		// Skydive refuses so: 403 for WebSockets, 405 for the rest.
-		status := http.StatusMethodNotAllowed
+		status, what := http.StatusMethodNotAllowed, entry.action+" "+entry.object
 		if entry.doc.websocket {
-			status = http.StatusForbidden
+			status, what = http.StatusForbidden, "use "+entry.action // which is its path
 		}
-		return failf(status, "user %q (%s) may not %s %s: ask for the role %s", id.User, id.Role, entry.action, entry.object, auth.RoleAdmin)
+		return failf(status, "user %q (%s) may not %s: ask for the role %s", id.User, id.Role, what, auth.RoleAdmin)
 	}
 	if entry.doc.websocket {
 		http.SetCookie(w, permissionsCookie(id.Role))

@@ -58,3 +58,14 @@ func TestRepeats(t *testing.T) {
 		t.Errorf("%d faults remembered", len(r.last))
 	}
 }
+
+func TestNATSRepeatsItselfOnceAMinute(t *testing.T) {
+	var text bytes.Buffer
+	l := natsLog{slog.New(slog.NewTextHandler(&text, nil)), &repeats{}}
+	for port := range 100 {
+		l.Errorf("127.0.0.1:%d - cid:%d - authentication error", 40000+port, port)
+	}
+	if n := strings.Count(text.String(), "authentication error"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, text.String())
+	}
+}

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func StartServer(opts ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS server: %w", err)
 	}
-	ns.SetLoggerV2(natsLog{opts.Logger}, false, false, false)
+	ns.SetLoggerV2(natsLog{opts.Logger, &repeats{}}, false, false, false)
 	s.ns = ns
 	ns.Start()
 	if !ns.ReadyForConnections(10 * time.Second) {
@@ -221,15 +222,22 @@ func (s *Server) Stop() {
 	}
 }
 
-// natsLog turns the server's log into ours; what it notices is detail here.
-type natsLog struct{ log *slog.Logger }
+// natsLog turns the server's log into ours; what it notices is detail here. What repeats,
+// as when an agent goes on trying a wrong password, is told once a minute.
+type natsLog struct {
+	log    *slog.Logger
+	faults *repeats
+}
+
+func (l natsLog) tell(level slog.Level, format string, v []any) {
+	if text := fmt.Sprintf(format, v...); l.faults.first(text) {
+		l.log.Log(context.Background(), level, "nats: "+text)
+	}
+}
 
 func (l natsLog) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
-
-func (l natsLog) Warnf(format string, v ...any) { l.log.Info("nats: " + fmt.Sprintf(format, v...)) }
-
-func (l natsLog) Errorf(format string, v ...any) { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
-
-func (l natsLog) Fatalf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
-func (l natsLog) Debugf(string, ...any)          {}
-func (l natsLog) Tracef(string, ...any)          {}
+func (l natsLog) Warnf(format string, v ...any)   { l.tell(slog.LevelInfo, format, v) }
+func (l natsLog) Errorf(format string, v ...any)  { l.tell(slog.LevelWarn, format, v) }
+func (l natsLog) Fatalf(format string, v ...any)  { l.tell(slog.LevelError, format, v) }
+func (l natsLog) Debugf(string, ...any)           {}
+func (l natsLog) Tracef(string, ...any)           {}

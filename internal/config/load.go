@@ -110,7 +110,6 @@ func (m *merger) file(path string, known map[string]Field) error {
 func clientVariables() []string {
 	return []string{
 		"WEFT_ANALYZER", "WEFT_USERNAME", "WEFT_PASSWORD", "WEFT_CONFIG",
-		"WEFT_CACERT", "WEFT_CERT", "WEFT_KEY", "WEFT_INSECURE",
 	}
 }
 
