@@ -246,7 +246,12 @@ func (h *hub) push(sub *subscriber, frames []frame, size int64) {
 		sub.losses = 0
 	}
 	sub.lostAt = now
-	if sub.losses++; sub.losses > lossesAllowed {
+	// As long as it has not got to the last resync it loses nothing more: that will be the
+	// state of a later moment. Who does not read at all runs into the time limit of a write.
+	if !sub.out.resyncing() {
+		sub.losses++
+	}
+	if sub.losses > lossesAllowed {
 		sub.stopped = true
 		h.s.metrics.tooSlow.Inc()
 		sub.end(websocket.StatusTryAgainLater, "too slow: use a filter or the partial update policy, or read faster")
@@ -275,6 +280,7 @@ func (h *hub) resync(sub *subscriber) {
 		sub.end(websocket.StatusInternalError, "the state could not be read")
 		return
 	}
+	entry.resync = true
 	h.s.metrics.dropped.WithLabelValues("slow subscriber").Add(float64(sub.out.replace(entry)))
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -17,6 +18,7 @@ type outgoing struct {
 	stream func(w io.Writer) error
 	done   func() // called when the stream is written: whoever set it counts such entries
 	answer bool   // to a request of the client's: it is not dropped with the events
+	resync bool   // the state instead of what the client lost
 }
 
 // What an entry costs beside the bytes of its frames, so that a bound in bytes bounds
@@ -90,6 +92,13 @@ func (q *queue) replace(entry outgoing) (dropped int) {
 	}
 	q.add(entry)
 	return dropped
+}
+
+// resyncing says whether a resync still waits: the client has not got to it.
+func (q *queue) resyncing() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.ContainsFunc(q.list, func(entry outgoing) bool { return entry.resync })
 }
 
 // take waits for entries and returns all there are.
