@@ -9,14 +9,16 @@ type Config struct {
 	DataDir string `koanf:"data-dir" doc:"directory of what survives a restart; 'memory' keeps nothing; empty: /var/lib/weft for root, else $XDG_STATE_HOME/weft"`
 	NoAuth  bool   `koanf:"no-auth" doc:"serve everyone, also when listening elsewhere than on loopback"`
 
-	Auth   Auth   `koanf:"auth"`
-	TLS    TLS    `koanf:"tls"`
-	NATS   NATS   `koanf:"nats"`
-	Graph  Graph  `koanf:"graph"`
-	Query  Query  `koanf:"query"`
-	API    API    `koanf:"api"`
-	Probes Probes `koanf:"probes"`
-	Log    Log    `koanf:"log"`
+	Auth    Auth    `koanf:"auth"`
+	TLS     TLS     `koanf:"tls"`
+	NATS    NATS    `koanf:"nats"`
+	Graph   Graph   `koanf:"graph"`
+	Query   Query   `koanf:"query"`
+	Flow    Flow    `koanf:"flow"`
+	Capture Capture `koanf:"capture"`
+	API     API     `koanf:"api"`
+	Probes  Probes  `koanf:"probes"`
+	Log     Log     `koanf:"log"`
 }
 
 // Auth says who may use the API.
@@ -67,6 +69,26 @@ type Query struct {
 	Concurrent int           `koanf:"concurrent" doc:"how many queries are evaluated at one time, the rest waits up to 5 s; 0: four for each processor"`
 }
 
+// Flow says when flows are reported, and bounds what of them is held.
+type Flow struct {
+	Update           time.Duration `koanf:"update" doc:"time between two reports of a flow that goes on"`
+	Expire           time.Duration `koanf:"expire" doc:"silence after which a flow is over"`
+	ExpireShort      time.Duration `koanf:"expire-short" doc:"silence after which a flow of ARP or DNS is over"`
+	MaxFlows         int           `koanf:"max-flows" doc:"flows held for each ring of a capture, of which the least recently used is reported and dropped; 0: sized from memory"`
+	Window           time.Duration `koanf:"window" doc:"how far back the flows of the past are kept in memory"`
+	WindowBytes      Bytes         `koanf:"window-bytes" doc:"how much of the flows of the past is kept in memory"`
+	QueueBytes       Bytes         `koanf:"queue-bytes" doc:"flow reports that an agent keeps while no analyzer takes them"`
+	ApplicationPorts []string      `koanf:"application-ports" doc:"names for the application of a port, PROTOCOL:PORT:NAME each, such as TCP:443:HTTPS"`
+	QueryTimeout     time.Duration `koanf:"query-timeout" doc:"how long a query waits for the flows of an agent"`
+}
+
+// Capture bounds what takes packets on an agent.
+type Capture struct {
+	RingBytes  Bytes         `koanf:"ring-bytes" doc:"memory that each capture shares with the kernel; 0: chosen"`
+	Rings      int           `koanf:"rings" doc:"rings, each with a flow table of its own, that a capture spreads its packets over; 0: chosen"`
+	Checkpoint time.Duration `koanf:"checkpoint" doc:"time between two records of a capture's ledger: what a crash may cost"`
+}
+
 // API bounds the HTTP and WebSocket server.
 type API struct {
 	MaxBody       Bytes         `koanf:"max-body" doc:"largest request body and WebSocket message"`
@@ -83,6 +105,7 @@ type API struct {
 type Probes struct {
 	Enabled []string `koanf:"enabled" doc:"probes to run; empty: those that run by default"`
 	Linux   Linux    `koanf:"linux"`
+	Sockets Sockets  `koanf:"sockets"`
 }
 
 // Linux is the probe of links and network namespaces.
@@ -90,6 +113,11 @@ type Linux struct {
 	MetricInterval time.Duration `koanf:"metric-interval" doc:"time between two readings of the interfaces' counters"`
 	NetnsDirs      []string      `koanf:"netns-dirs" doc:"directories whose files are network namespaces"`
 	Processes      bool          `koanf:"processes" doc:"also find the network namespaces of processes, such as containers"`
+}
+
+// Sockets is the probe of the host's TCP and UDP sockets and their processes.
+type Sockets struct {
+	Interval time.Duration `koanf:"interval" doc:"time between two readings of the sockets"`
 }
 
 // Log is what the process says on standard error.
@@ -120,6 +148,16 @@ func Default() Config {
 			Expire:      time.Hour,
 		},
 		Query: Query{Deadline: 30 * time.Second, MaxResults: 1_000_000},
+		Flow: Flow{
+			Update:       time.Minute,
+			Expire:       10 * time.Minute,
+			ExpireShort:  10 * time.Second,
+			Window:       time.Hour,
+			WindowBytes:  256 * MiB,
+			QueueBytes:   256 * MiB,
+			QueryTimeout: 5 * time.Second,
+		},
+		Capture: Capture{Checkpoint: 2 * time.Second},
 		API: API{
 			MaxBody:       64 * MiB,
 			MaxSockets:    10_000,
@@ -134,6 +172,7 @@ func Default() Config {
 				NetnsDirs:      []string{"/run/netns", "/run/docker/netns"},
 				Processes:      true,
 			},
+			Sockets: Sockets{Interval: 5 * time.Second},
 		},
 		Log: Log{Level: "info", Format: "text"},
 	}

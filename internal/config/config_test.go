@@ -199,6 +199,26 @@ setting nats.tls.ca (weft.yaml line 1): /dev/null: no certificate in it: give th
 			want: `setting query.deadline (weft.yaml line 1): 0s: at least 1ms is needed`,
 		},
 		{
+			name: "too short a capture's ring", file: "capture: {ring-bytes: 1KiB}",
+			want: `setting capture.ring-bytes (weft.yaml line 1): 1KiB: at least 64KiB is needed (0: chosen)`,
+		},
+		{
+			name: "too many rings", env: []string{"WEFT_CAPTURE_RINGS=1000"},
+			want: `setting capture.rings (WEFT_CAPTURE_RINGS): 1000: at most 256, one for each processor is enough`,
+		},
+		{
+			name: "a port without a name", file: "flow: {application-ports: ['TCP:443']}",
+			want: `setting flow.application-ports (weft.yaml line 1): "TCP:443" is no name of a port: write it as TCP:443:HTTPS, with TCP, UDP or SCTP`,
+		},
+		{
+			name: "a port with two names", env: []string{"WEFT_FLOW_APPLICATION_PORTS=UDP:53:DNS UDP:053:NAMES"},
+			want: `setting flow.application-ports (WEFT_FLOW_APPLICATION_PORTS): UDP:53 is "DNS" and "NAMES": give it one name`,
+		},
+		{
+			name: "short flows that outlive the others", file: "flow: {expire: 5s}",
+			want: `setting flow.expire-short: 10s is longer than flow.expire 5s: ARP and DNS are to go sooner than the rest`,
+		},
+		{
 			name: "origin", file: "api: {origins: [example.com]}",
 			want: `setting api.origins (weft.yaml line 1): "example.com" is no web origin: write it as https://HOST or https://HOST:PORT`,
 		},

@@ -41,6 +41,7 @@ func (c Config) Validate() error {
 	c.validateListen(&v)
 	c.validateNATS(&v)
 	c.validateBounds(&v)
+	c.validateFlows(&v)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		v.fail("log.level", "%q is no level: write debug, info, warn or error", c.Log.Level)
 	}
@@ -129,6 +130,13 @@ func (c Config) validateBounds(v *verdict) {
 		{"api.ping-delay", c.API.PingDelay, 10 * time.Millisecond, false, ""},
 		{"api.pong-timeout", c.API.PongTimeout, 10 * time.Millisecond, false, ""},
 		{"api.header-timeout", c.API.HeaderTimeout, 10 * time.Millisecond, false, ""},
+		{"flow.update", c.Flow.Update, time.Second, false, ""},
+		{"flow.expire", c.Flow.Expire, time.Second, false, ""},
+		{"flow.expire-short", c.Flow.ExpireShort, time.Second, false, ""},
+		{"flow.window", c.Flow.Window, 0, true, ""},
+		{"flow.query-timeout", c.Flow.QueryTimeout, 10 * time.Millisecond, false, ""},
+		{"capture.checkpoint", c.Capture.Checkpoint, 100 * time.Millisecond, false, ""},
+		{"probes.sockets.interval", c.Probes.Sockets.Interval, 100 * time.Millisecond, false, ""},
 		{"probes.linux.metric-interval", c.Probes.Linux.MetricInterval, 100 * time.Millisecond, false, ""},
 	} {
 		if d.is < d.least && (d.is != 0 || !d.zeroToo) {
@@ -147,6 +155,11 @@ func (c Config) validateBounds(v *verdict) {
 		{"graph.samples-kept", int64(c.Graph.SamplesKept), 1},
 		{"query.max-results", int64(c.Query.MaxResults), 1},
 		{"query.concurrent", int64(c.Query.Concurrent), 0},
+		{"flow.max-flows", int64(c.Flow.MaxFlows), 0},
+		{"flow.window-bytes", int64(c.Flow.WindowBytes), 0},
+		{"flow.queue-bytes", int64(c.Flow.QueueBytes), 1 << 20},
+		{"capture.ring-bytes", int64(c.Capture.RingBytes), 0},
+		{"capture.rings", int64(c.Capture.Rings), 0},
 		{"api.max-body", int64(c.API.MaxBody), 1024},
 		{"api.max-sockets", int64(c.API.MaxSockets), 1},
 		{"api.queue-bytes", int64(c.API.QueueBytes), 1024},
@@ -154,6 +167,36 @@ func (c Config) validateBounds(v *verdict) {
 		if n.is < n.least {
 			v.fail(n.key, "%d: at least %d is needed", n.is, n.least)
 		}
+	}
+}
+
+// maxRings is more than any machine has use for: each costs a ring and a table.
+const maxRings = 256
+
+func (c Config) validateFlows(v *verdict) {
+	if c.Flow.Expire < c.Flow.ExpireShort {
+		v.fail("flow.expire-short", "%s is longer than flow.expire %s: ARP and DNS are to go sooner than the rest", formatDuration(c.Flow.ExpireShort), formatDuration(c.Flow.Expire))
+	}
+	if c.Capture.Rings > maxRings {
+		v.fail("capture.rings", "%d: at most %d, one for each processor is enough", c.Capture.Rings, maxRings)
+	}
+	if least := 64 * KiB; c.Capture.RingBytes > 0 && c.Capture.RingBytes < least {
+		v.fail("capture.ring-bytes", "%s: at least %s is needed (0: chosen)", c.Capture.RingBytes, least)
+	}
+	seen := map[string]string{}
+	for _, entry := range c.Flow.ApplicationPorts {
+		protocol, rest, _ := strings.Cut(entry, ":")
+		port, name, _ := strings.Cut(rest, ":")
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 || name == "" || !slices.Contains([]string{"TCP", "UDP", "SCTP"}, protocol) {
+			v.fail("flow.application-ports", "%q is no name of a port: write it as TCP:443:HTTPS, with TCP, UDP or SCTP", entry)
+			continue
+		}
+		at := protocol + ":" + strconv.FormatUint(n, 10)
+		if former := seen[at]; former != "" && former != name {
+			v.fail("flow.application-ports", "%s is %q and %q: give it one name", at, former, name)
+		}
+		seen[at] = name
 	}
 }
 
