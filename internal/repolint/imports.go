@@ -13,6 +13,7 @@ import (
 // From top to bottom: cmd/weft, internal/app, the other internal packages, gremlin, graph. skydive stands alone,
 // and client stands on it, so that both can be used without the server.
 var directions = map[string][]string{
+	"flow":    nil,
 	"graph":   nil,
 	"gremlin": {"graph"},
 	"skydive": nil,
@@ -48,6 +49,10 @@ func testSupport(dir string) bool {
 
 // leaves are the packages that people import on their own. Their foreign imports are listed in full.
 var leaves = map[string][]string{
+	"flow": {
+		"github.com/cespare/xxhash/v2", "github.com/go-json-experiment/json", "github.com/gopacket/gopacket",
+		"google.golang.org/protobuf/encoding/protowire",
+	},
 	"graph":   nil, // the standard library only
 	"gremlin": nil,
 	"skydive": {"github.com/go-json-experiment/json", "google.golang.org/protobuf/encoding/protowire"},
@@ -57,6 +62,8 @@ var leaves = map[string][]string{
 // homes says where a foreign module may be imported by code that is shipped.
 var homes = map[string][]string{
 	"github.com/coder/websocket":          {"client", "internal/api"},
+	"github.com/cespare/xxhash":           {"flow"},
+	"github.com/gopacket/gopacket":        {"flow", "internal/capture/..."},
 	"github.com/evanphx/json-patch":       {"internal/api"},
 	"github.com/getkin/kin-openapi":       nil, // tests compare the description with the handlers
 	"github.com/knadh/koanf":              {"internal/config"},
@@ -67,7 +74,7 @@ var homes = map[string][]string{
 	"github.com/spf13/pflag":              {"cmd/...", "internal/config"},
 	"github.com/vishvananda/netlink":      {"internal/probe/linux"},
 	"github.com/vishvananda/netns":        {"internal/probe/linux"},
-	"google.golang.org/protobuf":          {"skydive", "client", "internal/api"},
+	"google.golang.org/protobuf":          {"flow", "skydive", "client", "internal/api"},
 	"pgregory.net/rapid":                  nil,
 	"go.uber.org/goleak":                  nil,
 	"github.com/rogpeppe/go-internal":     nil,
