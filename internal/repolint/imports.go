@@ -39,7 +39,7 @@ var directions = map[string][]string{
 	"internal/repolint/...":  {"internal/config"},
 	"internal/probe/table":   {"internal/probe/..."},
 
-	"cmd/...": {"client", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config"},
+	"cmd/...": {"client", "flow", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config"},
 }
 
 // testSupport reports whether a package is for tests only: nothing that is shipped imports it.
