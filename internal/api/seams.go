@@ -3,11 +3,13 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/gremlin"
 	"github.com/weft-net/weft/internal/auth"
@@ -69,6 +71,7 @@ const (
 	KindEdge     = "edge"
 	KindNodeRule = "noderule"
 	KindEdgeRule = "edgerule"
+	KindCapture  = "capture" // each a skydive.Capture in JSON
 )
 
 // Store keeps what REST clients create: bytes by kind and id. Any goroutine may call it.
@@ -94,6 +97,64 @@ type Store interface {
 type StoreEvent struct {
 	ID   string
 	Data []byte // nil when the resource is gone
+}
+
+// FlowHub is where flow reports come together, and go on from to whoever follows them.
+// Any goroutine may call it.
+type FlowHub interface {
+	// Subscribe opens a place in the stream of reports, behind the last one.
+	Subscribe() FlowSubscription
+	// Import adds flows that did not come from an agent, such as those of a capture file.
+	// They are the hub's from then on. It blocks while there is no room for them.
+	Import(ctx context.Context, flows []*flow.Flow) error
+}
+
+// FlowSubscription is a place in the stream of flow reports. One goroutine at a time calls
+// Next; Close may be called from any, and ends a Next that waits.
+type FlowSubscription interface {
+	// Next waits for the next reports. A *FlowsLaggedError says that the place was lost, as
+	// the reader was too slow; the call after that goes on with what is there.
+	Next(ctx context.Context) (*FlowBatch, error)
+	// Close gives the place up.
+	Close()
+}
+
+// FlowBatch is what an agent reported at once. It is shared by all who follow the stream:
+// nobody writes to it or to what it points at.
+type FlowBatch struct {
+	Host  string // of the agent; "" for imported flows
+	Flows []*flow.Flow
+	Stats []flow.Stats
+}
+
+// FlowsLaggedError says that reports were overwritten before a subscription came to them.
+type FlowsLaggedError struct {
+	Lost uint64 // flows
+}
+
+// Error tells how many flows were lost.
+func (e *FlowsLaggedError) Error() string {
+	return fmt.Sprintf("subscription too slow: %d flows lost", e.Lost)
+}
+
+// CaptureInfo is what became of one capture, over all nodes that its query finds.
+type CaptureInfo struct {
+	ID     string // of the capture
+	Active int    // nodes on which it counts
+	Nodes  []CaptureNode
+	Ledger flow.Ledger // the sum over the nodes, those that are gone included
+}
+
+// CaptureNode is the state of a capture on one node.
+type CaptureNode struct {
+	ID     string // of the node
+	TID    string `json:",omitzero"`
+	Host   string
+	Name   string
+	Type   string // of the node
+	State  string // "active", "waiting", "failed" or "ended"
+	Error  string `json:",omitzero"` // why it failed, or what it waits for
+	Ledger flow.Ledger
 }
 
 // Limits bound what one client can make the server do. Zero fields take the defaults
@@ -140,6 +201,12 @@ type Deps struct {
 	// Config looks up a dotted key for /api/config; values of secret keys come back
 	// hidden.
 	Config func(key string) (any, bool)
+
+	// Flows is where /ws/subscriber/flow takes flows from, and /api/pcap puts those of a
+	// file; nil: both say that they are not there.
+	Flows FlowHub
+	// Captures returns the state of each capture; nil: none is known.
+	Captures func() []CaptureInfo
 
 	// Listen is the address the server will be reached at, Hosts further names that
 	// requests may give as Host, Origins the web origins that may call beside its own.
