@@ -31,6 +31,12 @@ var directions = map[string][]string{
 	"internal/analyzer":      {"flow", "graph", "gremlin", "skydive", "internal/api", "internal/bus/...", "internal/capture/order", "internal/config", "internal/graphjson", "internal/probe"},
 	"internal/app":           {"flow", "graph", "gremlin", "skydive", "internal/..."},
 	"internal/capture/order": {"skydive"},
+
+	"internal/capture/pcapfile": {"flow"},
+	"internal/capture/datagram": nil,
+	"internal/capture/sflow":    {"flow", "internal/capture", "internal/capture/datagram"},
+	"internal/capture/netflow":  {"flow", "internal/capture/datagram"},
+
 	"internal/flowstore":     {"flow", "graph", "gremlin", "internal/api", "internal/bus", "internal/flowquery/row"},
 	"internal/flowquery":     {"flow", "graph", "gremlin", "internal/bus", "internal/capture/filter", "internal/flowstore"},
 	"internal/flowquery/row": {"flow", "graph", "gremlin"},
@@ -39,7 +45,7 @@ var directions = map[string][]string{
 	"internal/repolint/...":  {"internal/config"},
 	"internal/probe/table":   {"internal/probe/..."},
 
-	"cmd/...": {"client", "flow", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config"},
+	"cmd/...": {"client", "flow", "internal/capture/filter", "internal/capture/pcapfile", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config"},
 }
 
 // testSupport reports whether a package is for tests only: nothing that is shipped imports it.
@@ -66,7 +72,10 @@ var homes = map[string][]string{
 	"github.com/gopacket/gopacket":        {"flow", "internal/capture/..."},
 	"github.com/evanphx/json-patch":       {"internal/api"},
 	"github.com/getkin/kin-openapi":       nil, // tests compare the description with the handlers
+	"github.com/klauspost/compress":       {"internal/capture/pcapfile"},
 	"github.com/knadh/koanf":              {"internal/config"},
+	"github.com/netsampler/goflow2":       {"internal/capture/sflow", "internal/capture/netflow"},
+	"github.com/schollz/progressbar":      {"cmd/..."},
 	"github.com/nats-io":                  {"internal/bus/...", "internal/app"},
 	"github.com/prometheus/client_golang": {"internal/..."},
 	"github.com/safchain/ethtool":         {"internal/probe/linux"},
