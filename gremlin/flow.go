@@ -48,9 +48,14 @@ type FlowQuery struct {
 	HasDedup bool
 	Offset   int64
 	Limit    int64 // flows wanted after Offset; -1 = all
+
+	// Warn adds to the warnings of the result, such as that a host did not answer. It is called from the goroutine
+	// of the query, and is never nil in a query that a source gets from an Engine.
+	Warn func(text string) `json:"-"`
 }
 
-// FlowFilter is a condition on flows: a tree of And and Or over single conditions. Match evaluates it.
+// FlowFilter is a condition on flows: a tree of And and Or over single conditions. Match evaluates it. It goes to other
+// processes by MarshalJSON and ParseFlowFilter.
 type FlowFilter struct {
 	And []*FlowFilter
 	Or  []*FlowFilter
@@ -61,7 +66,8 @@ type FlowFilter struct {
 	cond      *condition
 }
 
-// Match reports whether the fields of a flow fulfil the filter. Only filters that came in a FlowQuery can match.
+// Match reports whether the fields of a flow fulfil the filter. Only filters that came in a FlowQuery, or out
+// of ParseFlowFilter, can match.
 func (f *FlowFilter) Match(flow Flow) bool {
 	if f == nil || f.cond == nil {
 		return true
@@ -76,9 +82,9 @@ type FlowSource interface {
 	Flows(ctx context.Context, q FlowQuery) iter.Seq2[Flow, error]
 	// Metrics gives the metrics of a flow within the interval of the query (its last one when live), in order of time.
 	Metrics(ctx context.Context, q FlowQuery, flow Flow) ([]FlowMetric, error)
-	// RawPackets gives the captured packets of a flow within the interval, in order, filtered by a BPF expression
-	// unless it is empty.
-	RawPackets(ctx context.Context, q FlowQuery, flow Flow, bpf string) ([]RawPacket, error)
+	// RawPackets gives the captured packets of flows within the interval, by the UUID of the flow and in order,
+	// filtered by a BPF expression unless it is empty.
+	RawPackets(ctx context.Context, q FlowQuery, flows []Flow, bpf string) (map[string][]RawPacket, error)
 }
 
 // WorkflowSource runs the workflows that users stored. The graph is the one at the Workflow step.

@@ -24,6 +24,7 @@ var capturable = [...]string{
 // step that is not a filter, an order or a range, is offered to the source.
 func runFlows(x *exec, i int, s *planStep, in stream) stream {
 	q := &FlowQuery{Live: in.scope.live, From: in.scope.from, To: in.scope.to, AllNodes: in.kind == kindGraph, Limit: -1}
+	q.Warn = func(text string) { x.warnings = append(x.warnings, text) }
 	cond := pushDown(x.steps[i+1:], q)
 	q.Filter = s.cond.and(cond).flowFilter()
 	out := stream{kind: kindFlows, scope: in.scope, query: q}
@@ -205,12 +206,17 @@ func runBPF(x *exec, i int, s *planStep, in stream) stream {
 
 func packets(x *exec, i int, in stream, bpf string) stream {
 	out := stream{kind: kindPackets, scope: in.scope, table: newTable()}
-	for f := range in.flows {
-		rows, err := x.engine.opts.Flows.RawPackets(x.ctx, *in.query, f, bpf)
-		if err != nil {
-			x.fail(i, fmt.Errorf("raw packets: %w", err))
-			break
-		}
+	flows := collect(x, in.flows)
+	if len(flows) == 0 || x.err != nil {
+		return out
+	}
+	byUUID, err := x.engine.opts.Flows.RawPackets(x.ctx, *in.query, flows, bpf)
+	if err != nil {
+		x.fail(i, fmt.Errorf("raw packets: %w", err))
+		return out
+	}
+	for _, f := range flows {
+		rows := byUUID[f.UUID()]
 		x.tableRows += len(rows)
 		if !x.mayHold(x.tableRows) {
 			break

@@ -98,19 +98,23 @@ func (t *flowTable) Metrics(_ context.Context, _ gremlin.FlowQuery, f gremlin.Fl
 }
 
 // RawPackets implements gremlin.FlowSource. An expression selects the packets whose data contain it.
-func (t *flowTable) RawPackets(_ context.Context, _ gremlin.FlowQuery, f gremlin.Flow, bpf string) ([]gremlin.RawPacket, error) {
+func (t *flowTable) RawPackets(_ context.Context, _ gremlin.FlowQuery, flows []gremlin.Flow, bpf string) (map[string][]gremlin.RawPacket, error) {
 	if bpf == "bad" {
 		return nil, fmt.Errorf("filter %q: syntax error", bpf)
 	}
-	packets, _ := f.Field("Packets")
-	if packets.Kind() != graph.KindList {
-		return nil, nil
-	}
-	var out []gremlin.RawPacket
-	for p := range packets.All() {
-		if strings.Contains(p.Str(), bpf) {
-			out = append(out, gremlin.RawPacket{Index: int64(len(out)), Data: []byte(p.Str()), LinkType: 1})
+	all := map[string][]gremlin.RawPacket{}
+	for _, f := range flows {
+		packets, _ := f.Field("Packets")
+		if packets.Kind() != graph.KindList {
+			continue
 		}
+		var out []gremlin.RawPacket
+		for p := range packets.All() {
+			if strings.Contains(p.Str(), bpf) {
+				out = append(out, gremlin.RawPacket{Index: int64(len(out)), Data: []byte(p.Str()), LinkType: 1})
+			}
+		}
+		all[f.UUID()] = out
 	}
-	return out, nil
+	return all, nil
 }
