@@ -32,6 +32,8 @@ var directions = map[string][]string{
 	"internal/app":           {"flow", "graph", "gremlin", "skydive", "internal/..."},
 	"internal/capture/order": {"skydive"},
 
+	"internal/capture/afpacket": {"flow", "internal/capture"},
+	"internal/capture/filter":   {"flow"},
 	"internal/capture/pcapfile": {"flow"},
 	"internal/capture/datagram": nil,
 	"internal/capture/sflow":    {"flow", "internal/capture", "internal/capture/datagram"},
