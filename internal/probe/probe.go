@@ -66,7 +66,14 @@ type Env struct {
 
 // Settings are the settings of all probes, a struct each.
 type Settings struct {
-	Linux LinuxSettings
+	Linux   LinuxSettings
+	Sockets SocketsSettings
+}
+
+// SocketsSettings are those of the probe of TCP and UDP sockets. Zero means the default.
+type SocketsSettings struct {
+	Interval time.Duration // between two readings; 5 s
+	Limit    int           // sockets shown of the host, the count is exact beyond; 1,000
 }
 
 // LinuxSettings are those of the probe of the Linux kernel. Zero means the default.
@@ -102,6 +109,8 @@ func (e Env) WithDefaults() Env {
 		l.NamespaceDirs = []string{"/run/netns", "/run/docker/netns"}
 	}
 	setDefault(&l.ReceiveBuffer, 32<<20)
+	setDefault(&e.Settings.Sockets.Interval, 5*time.Second)
+	setDefault(&e.Settings.Sockets.Limit, 1000)
 	return e
 }
 

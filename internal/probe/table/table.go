@@ -5,11 +5,13 @@ package table
 import (
 	"github.com/weft-net/weft/internal/probe"
 	"github.com/weft-net/weft/internal/probe/linux"
+	"github.com/weft-net/weft/internal/probe/sockets"
 )
 
 // All lists the probes, in the order in which an agent starts them.
 func All() []probe.Spec {
 	return []probe.Spec{
 		{Name: linux.Name, Default: true, New: linux.New},
+		{Name: sockets.Name, Default: true, New: sockets.New},
 	}
 }
