@@ -48,10 +48,13 @@ func (a *App) startAgent(ctx context.Context, stop context.CancelCauseFunc, opts
 	ag, err := agent.New(agent.Options{
 		Host: a.cfg.Host, Version: a.opts.Version, Conn: conn, Probes: a.checked.probes, Logger: a.log, Now: a.opts.Now, Registry: a.registry,
 		Graph: graph.Options{OrphanAge: a.cfg.Graph.OrphanAge, OrphanMax: a.cfg.Graph.OrphanMax, SamplesKept: 1},
-		Settings: probe.Settings{Linux: probe.LinuxSettings{
-			MetricInterval: a.cfg.Probes.Linux.MetricInterval, NamespaceDirs: a.cfg.Probes.Linux.NetnsDirs,
-			NamedOnly: !a.cfg.Probes.Linux.Processes,
-		}},
+		Settings: probe.Settings{
+			Linux: probe.LinuxSettings{
+				MetricInterval: a.cfg.Probes.Linux.MetricInterval, NamespaceDirs: a.cfg.Probes.Linux.NetnsDirs,
+				NamedOnly: !a.cfg.Probes.Linux.Processes,
+			},
+			Sockets: probe.SocketsSettings{Interval: a.cfg.Probes.Sockets.Interval},
+		},
 	})
 	if err != nil {
 		return nil, nil, err
