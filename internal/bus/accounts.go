@@ -68,7 +68,7 @@ func users(host, password string, agents []Credential) (list []*server.User, noA
 		list = append(list, &server.User{
 			Username: c.Host, Password: c.Password,
 			Permissions: permissions(
-				allow(GraphSubject(c.Host), BeatSubject(c.Host)),
+				allow(GraphSubject(c.Host), FlowSubject(c.Host), BeatSubject(c.Host)),
 				allow(RequestSubject(c.Host, ">"), inboxOf(c.Host)+".>"),
 			),
 		})
@@ -76,8 +76,8 @@ func users(host, password string, agents []Credential) (list []*server.User, noA
 	if len(agents) > 0 {
 		return list, ""
 	}
-	graph := allow(graphPrefix+"*", beatPrefix+"*")
-	graph.Deny = []string{GraphSubject(AnalyzerMember(host)), BeatSubject(AnalyzerMember(host))}
+	graph := allow(graphPrefix+"*", flowPrefix+"*", beatPrefix+"*")
+	graph.Deny = []string{GraphSubject(AnalyzerMember(host)), FlowSubject(AnalyzerMember(host)), BeatSubject(AnalyzerMember(host))}
 	list = append(list, &server.User{
 		Username:    anonymousUser,
 		Password:    password,
@@ -94,8 +94,9 @@ func permissions(publish, subscribe *server.SubjectPermission) *server.Permissio
 	return &server.Permissions{
 		Publish:   publish,
 		Subscribe: subscribe,
-		// An agent answers the requests that it gets, for as long as one may take.
-		Response: &server.ResponsePermission{MaxMsgs: 1, Expires: time.Minute},
+		// An agent answers the requests that it gets, for as long as one may take, in as many parts as the
+		// answer has: who asks takes one after the other, and no more than it wants (see ask.go).
+		Response: &server.ResponsePermission{MaxMsgs: mostParts, Expires: time.Minute},
 	}
 }
 

@@ -5,8 +5,9 @@
 // are to connect, or it is an existing one by URL; nothing here asks for more than NATS 2.9.
 //
 //	weft.graph.<token>        batches of the member, in frames (see frame.go)
+//	weft.flow.<token>         flow batches of the member (see flowframe.go)
 //	weft.heartbeat.<token>    every second: what the member last said (see beat.go)
-//	weft.agent.<token>.<verb> requests to the member, such as resync
+//	weft.agent.<token>.<verb> requests to the member, such as resync; answers in parts (see ask.go)
 //
 // A member is a process on the bus: an agent goes by its host's name, an analyzer by
 // "analyzer:" and its host's name ([AnalyzerMember]). [Token] makes any name one safe token.
@@ -22,7 +23,10 @@
 // Frames are numbered by their sender, which makes the switch exact in both directions, and
 // what is lost all the same is noticed by the graph's own numbering of batches.
 //
-// Conn, Publisher, Feed and Store may be used from any goroutine. The handler of a Feed is
+// Flow batches go a simpler way ([FlowSender], [FlowFeed]): they carry numbers by which each is taken once, whichever
+// way and however often it comes, need no order, and stay with the agent until they are acknowledged.
+//
+// Conn, Publisher, Feed, FlowSender, FlowFeed and Store may be used from any goroutine. The handler of a Feed is
 // called by one goroutine at a time and must not call back into the Feed. Each has a Close
 // that returns when its goroutines are gone; Server outlives the Conns to it.
 package bus

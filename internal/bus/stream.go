@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// StreamOptions describe the stream of graph batches.
+// StreamOptions describe the stream of graph batches, or that of flow batches.
 type StreamOptions struct {
 	Name     string        // "weft_graph"
 	File     bool          // on disk, else in memory
@@ -21,6 +22,8 @@ type StreamOptions struct {
 	// server: by naming one of JetStream's own an agent could purge a stream. Set for
 	// an embedded server, which lives as long as its feed does.
 	NoAck bool
+
+	subject string // graphPrefix + "*" when empty
 }
 
 const jetStreamWait = 2 * time.Second
@@ -39,7 +42,7 @@ func (o *StreamOptions) config() *nats.StreamConfig {
 	}
 	return &nats.StreamConfig{
 		Name:       o.Name,
-		Subjects:   []string{graphPrefix + "*"},
+		Subjects:   []string{cmp.Or(o.subject, graphPrefix+"*")},
 		Storage:    storage(o.File),
 		Retention:  nats.LimitsPolicy,
 		Discard:    nats.DiscardOld,

@@ -2,9 +2,13 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 
+	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 )
 
@@ -36,14 +40,57 @@ func (v *Vault) open(create bool) (nats.ObjectStore, error) {
 	return store, nil
 }
 
-// Save keeps a value.
+// chunkSize is that of a message of a value.
+const chunkSize = 128 << 10
+
+// Save keeps a value. It writes as NATS's object stores are laid out (ADR-20 of its architecture): the value in
+// chunks under an id of its own, then the entry that names the id, then the chunks of the value before go. Each
+// message waits for its acknowledgement: what the library does for this may leave a goroutine behind.
 func (v *Vault) Save(ctx context.Context, name string, data []byte) error {
 	store, err := v.open(true)
 	if err != nil {
 		return err
 	}
-	if _, err := store.PutBytes(name, data, nats.Context(ctx)); err != nil {
-		return fmt.Errorf("vault %s, %q: %w", v.config.Bucket, name, err)
+	wrap := func(err error) error { return fmt.Errorf("vault %s, %q: %w", v.config.Bucket, name, err) }
+	before, err := store.GetInfo(name, nats.Context(ctx))
+	if err != nil && !errors.Is(err, nats.ErrObjectNotFound) {
+		return wrap(err)
+	}
+	prefix := "$O." + v.config.Bucket
+	sum := sha256.Sum256(data)
+	info := nats.ObjectInfo{
+		ObjectMeta: nats.ObjectMeta{Name: name, Opts: &nats.ObjectMetaOptions{ChunkSize: chunkSize}},
+		Bucket:     v.config.Bucket, NUID: rand.Text(), Size: uint64(len(data)),
+		Digest: "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:]),
+	}
+	for rest := data; len(rest) > 0; info.Chunks++ {
+		n := min(len(rest), chunkSize)
+		if _, err := v.js.Publish(prefix+".C."+info.NUID, rest[:n], nats.Context(ctx)); err != nil {
+			return wrap(errors.Join(err, v.purge(info.NUID)))
+		}
+		rest = rest[n:]
+	}
+	entry := nats.NewMsg(prefix + ".M." + base64.URLEncoding.EncodeToString([]byte(name)))
+	entry.Header.Set(nats.MsgRollup, nats.MsgRollupSubject)
+	if entry.Data, err = json.Marshal(info); err != nil {
+		return wrap(err)
+	}
+	if _, err := v.js.PublishMsg(entry, nats.Context(ctx)); err != nil {
+		return wrap(err) // it may have arrived: the chunks stay
+	}
+	if before != nil {
+		if err := v.purge(before.NUID); err != nil {
+			return wrap(err)
+		}
+	}
+	return nil
+}
+
+// purge removes the chunks of a value.
+func (v *Vault) purge(id string) error {
+	chunks := &nats.StreamPurgeRequest{Subject: "$O." + v.config.Bucket + ".C." + id}
+	if err := v.js.PurgeStream("OBJ_"+v.config.Bucket, chunks); err != nil {
+		return fmt.Errorf("old chunks: %w", err)
 	}
 	return nil
 }
