@@ -22,10 +22,7 @@ import (
 	"github.com/weft-net/weft/internal/testenv"
 )
 
-func TestMain(m *testing.M) {
-	// nats.go: Put of an object store may take the channel of this goroutine away before it looks at it.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats%2ego.(*js).resetPendingAcksOnReconnect"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func eventually(t testing.TB, limit time.Duration, what string, cond func() bool) {
 	t.Helper()
