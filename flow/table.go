@@ -1,6 +1,14 @@
 package flow
 
-import "time"
+import (
+	"bufio"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // LayerMode says what makes two packets the same flow.
 type LayerMode uint8
@@ -8,7 +16,7 @@ type LayerMode uint8
 // The layer modes of a capture's LayerKeyMode.
 const (
 	LayerModeL2 LayerMode = iota // link addresses are part of the key
-	LayerModeL3                  // they are not
+	LayerModeL3                  // only where there is no network layer
 )
 
 // ExtraLayers is the bit mask of a capture's ExtraLayers.
@@ -45,45 +53,264 @@ type Options struct {
 	Expire             time.Duration // without a packet; 0 is 600 s
 	ExpireShort        time.Duration // for ARP and DNS; 0 is 10 s
 	LayerMode          LayerMode
-	RawPacketLimit     int // packets kept per flow; 0 keeps none
-	HeaderSize         int // bytes kept of each; 0 keeps what was captured
-	ExtraTCPMetric     bool
+	RawPacketLimit     int  // packets kept per flow; 0 keeps none
+	HeaderSize         int  // bytes kept of each; 0 keeps what was captured
+	ExtraTCPMetric     bool // report TCPMetric
 	IPDefrag           bool
 	ReassembleTCP      bool
 	ExtraLayers        ExtraLayers
 	Applications       *Applications // nil: the last layer names the application
-	// Report is called by the table's owner, within Add, Advance, Record and Close. f is reused after the call.
+	// Report is called by the table's owner, within Add, Advance, Record and Close. f is reused after the call; its strings
+	// may be kept.
 	Report func(f *Flow, why Reason)
 }
 
+// Durations and bounds of a table.
+const (
+	startDelay    = int64(time.Second)     // from the first packet to the first report
+	closeDelay    = int64(time.Second)     // from the end of TCP to the report: late acknowledgements belong to the flow
+	sweepEvery    = int64(time.Second) / 4 // between two looks at a flow's deadline
+	sweepBudget   = 1 << 18                // deadlines looked at in one Advance
+	reportBudget  = 1 << 15                // reports in one Advance
+	maxDepth      = 8                      // tunnels in one packet
+	batchSize     = 64                     // packets whose memory is fetched at once
+	never         = math.MaxInt64          // the deadline of a free slot
+	flowFootprint = 512                    // bytes a live flow takes, roughly
+)
+
 // Table holds the live flows of one ring or file. It belongs to one goroutine.
+//
+// A flow is an index into slabs that hold no pointers: the hot slab holds what every packet of it changes, the cold slab what its
+// start, its reports and TCP's flags change, and deadlines stand on their own, so that looking at all of them is fast.
 type Table struct {
 	options Options
+	limit   int
+	update  int64
+	expire  [2]int64 // [1] is the short one
+	l3      bool
+
 	ledger  Ledger
+	decoder decoder
+	index   index
+	seeds   seeds
+	hot     []*[chunkSize]hot
+	cold    []*[chunkSize]cold
+	due     [][]int64 // by chunk
+	free    []uint32
+	used    uint32 // slots ever used
+	serial  uint32
+	hand    uint32 // of the clock that looks for a victim
+
+	sweepAt   uint32
+	sweeping  bool
+	lastSweep int64
+
+	segments [2][batchSize]segment
+	parents  [2][batchSize]uint32 // the slot of each segment's flow
+	touched  uint64
+
+	names     namer
+	fragments fragments
+	out       report
+	extras    map[uint32]*extra
 }
 
 // NewTable returns an empty table.
-func NewTable(o Options) *Table { return &Table{options: o} }
-
-// Add decodes and counts packets of one link type.
-func (t *Table) Add(link LinkType, packets []Packet) {}
-
-// Advance reports what is new, due or over at the time now, in ns since the epoch. The work of one call is bounded.
-func (t *Table) Advance(now int64) {}
-
-// Close reports all live flows as Ended.
-func (t *Table) Close() {}
-
-// Scan yields live flows that pass the prefilter, from the cursor on, and looks at no more than budget flows.
-func (t *Table) Scan(cursor uint64, budget int, pre *Prefilter, yield func(*Flow) bool) (next uint64, done bool) {
-	return 0, true
+func NewTable(o Options) *Table {
+	t := &Table{options: o, limit: o.MaxFlows, l3: o.LayerMode == LayerModeL3, extras: map[uint32]*extra{}}
+	if t.limit <= 0 {
+		t.limit = flowsForMemory()
+	}
+	t.update = int64(or(o.Update, time.Minute))
+	if o.Update < 0 {
+		t.update = never / 4
+	}
+	t.expire[0] = int64(or(o.Expire, 10*time.Minute))
+	t.expire[1] = int64(or(o.ExpireShort, 10*time.Second))
+	for i := range t.seeds {
+		t.seeds[i] = rand.Uint64()
+	}
+	t.names.node = []byte(o.NodeTID)
+	t.index.init(1 << 7)
+	t.out.init(o)
+	return t
 }
 
-// RawPackets returns the packets kept of a live flow.
-func (t *Table) RawPackets(uuid string) []RawPacket { return nil }
+func or(d, fallback time.Duration) time.Duration {
+	if d == 0 {
+		return fallback
+	}
+	return d
+}
+
+// flowsForMemory returns how many flows fit an eighth of the machine's memory, between 64 Ki and 4 Mi.
+func flowsForMemory() int {
+	const low, high = 1 << 16, 1 << 22
+	f, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return 1 << 19
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), "MemTotal:"); ok {
+			kib, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(rest, "kB")))
+			if err != nil {
+				break
+			}
+			return min(max(kib*1024/8/flowFootprint, low), high)
+		}
+	}
+	return 1 << 19
+}
 
 // Ledger returns what was counted so far.
-func (t *Table) Ledger() Ledger { return t.ledger }
+func (t *Table) Ledger() Ledger {
+	l := t.ledger
+	l.FlowsLive = uint64(t.live())
+	for i, n := range t.decoder.faults {
+		l.Faults[i] += n
+	}
+	return l
+}
 
-// Record counts a flow record of an exporter like packets.
-func (t *Table) Record(r Record) {}
+func (t *Table) live() int { return int(t.used) - len(t.free) }
+
+// Add decodes and counts packets of one link type.
+func (t *Table) Add(link LinkType, packets []Packet) {
+	first := contentOf(link)
+	for len(packets) > 0 {
+		n := min(len(packets), batchSize)
+		t.addBatch(link, first, packets[:n])
+		packets = packets[n:]
+	}
+}
+
+// addBatch counts up to batchSize packets: the outermost segments of all first, then those in their tunnels, level by level.
+func (t *Table) addBatch(link LinkType, first content, packets []Packet) {
+	segs := t.segments[0][:len(packets)]
+	tunnels := 0
+	kept := 0
+	for i := range packets {
+		s := &segs[kept]
+		t.decoder.decode(s, &packets[i], 0, max(packets[i].Length, len(packets[i].Data)), first, t.l3)
+		t.ledger.Received++
+		if s.flags&segBad != 0 {
+			t.ledger.Drops[CauseDecoder]++
+			continue
+		}
+		t.ledger.Counted++
+		t.ledger.CountedBytes += uint64(s.length)
+		s.packet = uint16(i)
+		if s.inner != contentNone {
+			tunnels++
+		}
+		if s.flags&segFragment != 0 {
+			t.fragments.place(s, &t.seeds, &t.decoder)
+		}
+		kept++
+	}
+	segs = segs[:kept]
+	t.count(link, packets, segs, t.parents[0][:kept])
+	for depth := 1; tunnels > 0; depth++ {
+		from, to := (depth-1)&1, depth&1
+		next := t.segments[to][:0]
+		tunnels = 0
+		for i := range segs {
+			outer := &segs[i]
+			if outer.inner == contentNone {
+				continue
+			}
+			if depth > maxDepth {
+				t.decoder.faults[FaultDepth]++
+				continue
+			}
+			p := &packets[outer.packet]
+			if int(outer.innerAt) >= len(p.Data) {
+				t.decoder.faults[FaultTruncated]++
+				continue
+			}
+			next = next[:len(next)+1]
+			s := &next[len(next)-1]
+			t.decoder.decode(s, p, int(outer.innerAt), int(outer.end), outer.inner, t.l3)
+			if s.path == 0 {
+				next = next[:len(next)-1] // nothing of it could be read
+				continue
+			}
+			s.packet = outer.packet
+			s.key[keyApp] |= uint64(t.hotAt(t.parents[from][i]).serial)
+			t.parents[to][len(next)-1] = t.parents[from][i]
+			if s.flags&segFragment != 0 {
+				t.fragments.place(s, &t.seeds, &t.decoder)
+			}
+			if s.inner != contentNone {
+				tunnels++
+			}
+		}
+		segs = next
+		t.count(link, packets, segs, t.parents[to][:len(segs)])
+	}
+}
+
+// count finds or makes the flow of each segment and counts it. slots holds the parents' slots of segments in tunnels, and
+// the flows' own slots afterwards. The memory of all is fetched before any is used, so that the waits overlap.
+func (t *Table) count(link LinkType, packets []Packet, segs []segment, slots []uint32) {
+	touched := t.touched
+	for i := range segs {
+		s := &segs[i]
+		s.hash = s.key.hash(&t.seeds)
+		touched += t.index.touch(s.hash)
+	}
+	for i := range segs {
+		s := &segs[i]
+		s.candidate = t.index.candidate(s.hash)
+		if s.candidate != noSlot {
+			h := t.hotAt(s.candidate)
+			touched += h.key[0] + uint64(h.last)
+		}
+	}
+	t.touched = touched
+	for i := range segs {
+		s := &segs[i]
+		slot := s.candidate
+		if slot == noSlot || t.hotAt(slot).key != s.key {
+			slot = t.find(s.hash, &s.key)
+		}
+		if slot != noSlot {
+			if h := t.hotAt(slot); h.flags&hotClosed != 0 && s.flags&segTCP != 0 && s.tcp&(tcpSYN|tcpACK) == tcpSYN {
+				t.end(slot, Ended, finishOf(h.flags)) // the ports are used again
+				slot = noSlot
+			}
+		}
+		if slot == noSlot {
+			parent := noSlot
+			if s.key[keyApp]&0xffffffff != 0 {
+				parent = slots[i]
+			}
+			slot = t.begin(s, parent)
+		}
+		t.observe(slot, s)
+		if t.options.RawPacketLimit > 0 || t.options.ExtraLayers != 0 {
+			t.keep(slot, s, link, &packets[s.packet])
+		}
+		slots[i] = slot
+	}
+}
+
+// find returns the slot of a key.
+func (t *Table) find(hash uint64, k *key) uint32 {
+	for it := t.index.lookup(hash); ; {
+		slot := it.next(&t.index)
+		if slot == noSlot || t.hotAt(slot).key == *k {
+			return slot
+		}
+	}
+}
+
+// Close reports all live flows as Ended. The table is empty afterwards.
+func (t *Table) Close() {
+	for slot := range t.used {
+		if *t.dueAt(slot) != never {
+			t.end(slot, Ended, finishOf(t.hotAt(slot).flags))
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package flow
+
+// chunkSize is how many flows a chunk of a slab holds. Chunks never move, so growing copies nothing.
+const (
+	chunkBits = 12
+	chunkSize = 1 << chunkBits
+)
+
+// hot is what packets change: two cache lines. Counts are those since the last report or spill.
+type hot struct {
+	key     key
+	packets [2]uint32 // A to B, B to A
+	bytes   [2]uint32
+	last    int64     // ns
+	next    [2]uint32 // the sequence number that TCP sends next; ICMP: the one asked
+	pending [2]uint32 // the sequence number whose acknowledgement ends a measurement
+	sent    [2]uint32 // when that was sent, in units of 64 ns
+	smooth  [2]uint32 // the running RTT towards B and towards A, in units of 64 ns
+	serial  uint32
+	flags   uint32
+}
+
+// Flags of hot. The low bits are those of the first segment's direction.
+const (
+	hotShort       uint32 = 1 << (16 + iota) // expires early
+	hotFIN                                   // the flags of both directions are neighbours: [0] then [1]
+	hotFINBack                               //
+	hotNext                                  // next[0] is known
+	hotNextBack                              //
+	hotPending                               // pending[0] is under way
+	hotPendingBack                           //
+	hotClosed                                // FIN both ways, or RST
+	hotRST                                   //
+	hotReported                              // at least once
+	hotTouched                               // since the clock's hand was here
+	hotLink                                  // has MAC addresses
+	hotChild                                 // within a tunnel
+	hotSYN                                   // a SYN awaits its answer
+	hotSYNFromB                              // and B sent it
+)
+
+// cold is what the start, the reports and TCP's flags change.
+type cold struct {
+	ids      ids
+	parent   uint64 // the ParentUUID
+	path     uint64
+	hash     uint64
+	start    int64 // ns
+	reported int64 // when, ns
+	since    int64 // the last packet of the report before, ns; the start before the first
+	packets  [2]uint64
+	bytes    [2]uint64
+	told     [4]uint64 // packets and bytes as of the last report
+	linkID   uint64
+	rtt      int64 // ns
+	syn      [2]int64
+	fin      [2]int64
+	rst      [2]int64
+
+	outOfOrder [2]uint32
+	skipped    [2]uint32
+	gap        [2]uint64 // bytes skipped
+	netID      uint32
+	fragments  uint32
+	synTTL     [2]uint8
+	icmp       uint8
+	macs       [12]byte
+	direction  uint16
+}
+
+func (t *Table) hotAt(slot uint32) *hot {
+	return &t.hot[slot>>chunkBits][slot&(chunkSize-1)]
+}
+
+func (t *Table) coldAt(slot uint32) *cold {
+	return &t.cold[slot>>chunkBits][slot&(chunkSize-1)]
+}
+
+func (t *Table) dueAt(slot uint32) *int64 {
+	return &t.due[slot>>chunkBits][slot&(chunkSize-1)]
+}
+
+// begin makes the flow of a segment and returns its slot.
+func (t *Table) begin(s *segment, parent uint32) uint32 {
+	var parentID uint64
+	if parent != noSlot {
+		parentID = t.coldAt(parent).ids.flow
+	}
+	slot := t.allocate()
+	t.serial++
+	if t.serial == 0 {
+		t.serial = 1
+	}
+	h, c := t.hotAt(slot), t.coldAt(slot)
+	*h = hot{key: s.key, last: s.time, serial: t.serial, flags: hotTouched}
+	if s.flags&segShort != 0 {
+		h.flags |= hotShort
+	}
+	if s.flags&segLink != 0 {
+		h.flags |= hotLink
+	}
+	if parent != noSlot {
+		h.flags |= hotChild
+	}
+	*c = cold{
+		parent: parentID, path: s.path, hash: s.hash, start: s.time, since: s.time, reported: s.time,
+		linkID: s.linkID, netID: s.netID, icmp: s.icmp, macs: s.macs, direction: s.flags & segDirection,
+	}
+	h.flags |= uint32(c.direction)
+	c.ids = t.names.name(&s.key, parentID, milliseconds(s.time))
+	*t.dueAt(slot) = s.time + startDelay
+	t.index.insert(s.hash, slot)
+	t.ledger.Flows++
+	return slot
+}
+
+// allocate returns a free slot, making one by eviction when the table is full.
+func (t *Table) allocate() uint32 {
+	if n := len(t.free); n > 0 {
+		slot := t.free[n-1]
+		t.free = t.free[:n-1]
+		return slot
+	}
+	if int(t.used) >= t.limit {
+		t.evict()
+		slot := t.free[len(t.free)-1]
+		t.free = t.free[:len(t.free)-1]
+		return slot
+	}
+	slot := t.used
+	t.used++
+	if int(slot>>chunkBits) == len(t.hot) {
+		t.hot = append(t.hot, new([chunkSize]hot))
+		t.cold = append(t.cold, new([chunkSize]cold))
+		due := make([]int64, chunkSize)
+		for i := range due {
+			due[i] = never
+		}
+		t.due = append(t.due, due)
+	}
+	return slot
+}
+
+// evictLooks bounds the search for a victim.
+const evictLooks = 128
+
+// evict reports and frees a flow that was not used since the clock's hand passed it. When the hand meets only flows in use, the
+// longest unused of those it met goes.
+func (t *Table) evict() {
+	victim, oldest := noSlot, int64(never)
+	for range evictLooks {
+		if t.hand >= t.used {
+			t.hand = 0
+		}
+		slot := t.hand
+		t.hand++
+		h := t.hotAt(slot)
+		if h.last < oldest {
+			victim, oldest = slot, h.last
+		}
+		if h.flags&hotTouched == 0 {
+			victim = slot
+			break
+		}
+		h.flags &^= hotTouched
+	}
+	t.ledger.FlowsEvicted++
+	t.end(victim, Evicted, FinishTimeout)
+}
+
+// end reports a flow for the last time and frees its slot.
+func (t *Table) end(slot uint32, why Reason, finish FinishType) {
+	t.report(slot, why, finish)
+	h := t.hotAt(slot)
+	t.index.remove(t.coldAt(slot).hash, slot)
+	h.key = key{}
+	*t.dueAt(slot) = never
+	t.free = append(t.free, slot)
+	if len(t.extras) > 0 {
+		delete(t.extras, slot)
+	}
+}
+
+// finishOf returns how a flow finished by itself.
+func finishOf(flags uint32) FinishType {
+	switch {
+	case flags&hotRST != 0:
+		return FinishRST
+	case flags&hotClosed != 0:
+		return FinishFIN
+	}
+	return NotFinished
+}
+
+// spill is when counts move to the cold part, well before they overflow.
+const spill = 1 << 31
+
+// observe counts a segment in its flow.
+func (t *Table) observe(slot uint32, s *segment) {
+	h := t.hotAt(slot)
+	direction := (h.flags ^ uint32(s.flags)) >> 3 & 1
+	h.packets[direction]++
+	h.bytes[direction] += s.length
+	if h.last <= s.time {
+		h.last = s.time
+	} else if h.last-s.time > startDelay {
+		t.decoder.faults[FaultTime]++
+	}
+	h.flags |= hotTouched
+	if h.bytes[direction] >= spill || h.packets[direction] >= spill {
+		t.spill(slot)
+	}
+	if s.flags&(segTCP|segFragment|segEchoRequest|segEchoReply) == 0 {
+		return
+	}
+	if s.flags&segFragment != 0 {
+		t.coldAt(slot).fragments++
+	}
+	if s.flags&segTCP != 0 {
+		t.tcp(slot, h, s, direction)
+		return
+	}
+	t.echo(slot, h, s, direction)
+}
+
+// spill moves the counts of the hot part to the cold part.
+func (t *Table) spill(slot uint32) {
+	h, c := t.hotAt(slot), t.coldAt(slot)
+	for d := range 2 {
+		c.packets[d] += uint64(h.packets[d])
+		c.bytes[d] += uint64(h.bytes[d])
+	}
+	h.packets, h.bytes = [2]uint32{}, [2]uint32{}
+}
+
+func milliseconds(ns int64) int64 { return ns / 1e6 }

@@ -1,0 +1,162 @@
+package flow
+
+// Flags of the TCP header.
+const (
+	tcpFIN = 0x01
+	tcpSYN = 0x02
+	tcpRST = 0x04
+	tcpACK = 0x10
+)
+
+// tick is the unit of times that are kept in 32 bits: 2^6 ns, which come round after 274 s.
+const tickBits = 6
+
+// tcp follows a connection: its life, the gaps in its sequence numbers, and how long acknowledgements take. The direction is 0
+// from A to B.
+//
+// A segment beyond the expected number skips what is between; one below it that fills such a gap is out of order, and
+// else a retransmission. The running RTT is that of RFC 6298 (an eighth of each new measurement), one measurement at a
+// time in each direction, none over a retransmission (Karn's rule).
+func (t *Table) tcp(slot uint32, h *hot, s *segment, direction uint32) {
+	if s.tcp&(tcpSYN|tcpFIN|tcpRST) != 0 {
+		t.tcpEdge(slot, h, s, direction)
+	}
+	length := s.payload
+	if s.tcp&(tcpSYN|tcpFIN) != 0 {
+		length++
+	}
+	back := direction ^ 1
+	if s.tcp&tcpACK != 0 && h.flags&(hotPending<<back) != 0 && int32(s.ack-h.pending[back]) >= 0 {
+		h.flags &^= hotPending << back
+		h.smoothen(back, uint32(s.time>>tickBits)-h.sent[back])
+	}
+	if length == 0 || s.tcp&tcpRST != 0 {
+		return
+	}
+	end := s.seq + length
+	if h.flags&(hotNext<<direction) == 0 {
+		h.flags |= hotNext << direction
+		h.next[direction] = end
+	} else {
+		ahead := int32(s.seq - h.next[direction])
+		switch {
+		case ahead == 0:
+			h.next[direction] = end
+		case ahead > 0:
+			c := t.coldAt(slot)
+			c.skipped[direction]++
+			c.gap[direction] += uint64(ahead)
+			h.next[direction] = end
+		default:
+			t.tcpBehind(slot, h, s, direction, end)
+			return
+		}
+	}
+	if h.flags&(hotPending<<direction) == 0 {
+		h.flags |= hotPending << direction
+		h.pending[direction] = end
+		h.sent[direction] = uint32(s.time >> tickBits)
+	}
+}
+
+// tcpBehind counts a segment that begins below the expected number.
+func (t *Table) tcpBehind(slot uint32, h *hot, s *segment, direction, end uint32) {
+	c := t.coldAt(slot)
+	if s.tcp&tcpSYN == 0 {
+		if gap := uint64(s.payload); gap > 0 && c.gap[direction] >= gap {
+			c.gap[direction] -= gap
+			c.skipped[direction] -= min(c.skipped[direction], 1)
+		} else {
+			h.flags &^= hotPending << direction // which of the two is acknowledged cannot be told
+		}
+		c.outOfOrder[direction]++
+	}
+	if int32(end-h.next[direction]) > 0 {
+		h.next[direction] = end
+	}
+}
+
+// smoothen takes a measurement into the running RTT.
+func (h *hot) smoothen(direction, ticks uint32) {
+	if h.smooth[direction] == 0 {
+		h.smooth[direction] = ticks
+		return
+	}
+	h.smooth[direction] += uint32(int32(ticks-h.smooth[direction]) >> 3)
+}
+
+// tcpEdge notes the beginning and the end of a connection.
+func (t *Table) tcpEdge(slot uint32, h *hot, s *segment, direction uint32) {
+	c := t.coldAt(slot)
+	switch {
+	case s.tcp&tcpRST != 0:
+		if c.rst[direction] == 0 {
+			c.rst[direction] = s.time
+		}
+		t.answered(h, c, s, direction)
+		if h.flags&hotClosed == 0 {
+			h.flags |= hotClosed | hotRST
+			*t.dueAt(slot) = min(*t.dueAt(slot), s.time+closeDelay)
+		}
+		return
+	case s.tcp&tcpSYN != 0:
+		if c.syn[direction] == 0 {
+			c.syn[direction] = s.time
+			c.synTTL[direction] = s.ttl
+		}
+		if s.tcp&tcpACK != 0 {
+			t.answered(h, c, s, direction)
+		} else {
+			h.flags |= hotSYN
+			h.flags &^= hotSYNFromB
+			if direction == 1 {
+				h.flags |= hotSYNFromB
+			}
+		}
+	}
+	if s.tcp&tcpFIN != 0 {
+		if c.fin[direction] == 0 {
+			c.fin[direction] = s.time
+		}
+		h.flags |= hotFIN << direction
+		if h.flags&(hotFIN|hotFINBack) == hotFIN|hotFINBack && h.flags&hotClosed == 0 {
+			h.flags |= hotClosed
+			*t.dueAt(slot) = min(*t.dueAt(slot), s.time+closeDelay)
+		}
+	}
+}
+
+// answered takes the time from a SYN to its answer as the flow's RTT.
+func (t *Table) answered(h *hot, c *cold, s *segment, direction uint32) {
+	from := uint32(0)
+	if h.flags&hotSYNFromB != 0 {
+		from = 1
+	}
+	if h.flags&hotSYN != 0 && from != direction {
+		h.flags &^= hotSYN
+		if c.rtt == 0 && s.time >= c.syn[from] {
+			c.rtt = s.time - c.syn[from]
+		}
+	}
+}
+
+// echo measures the time from an ICMP echo request to its reply.
+func (t *Table) echo(slot uint32, h *hot, s *segment, direction uint32) {
+	switch {
+	case s.flags&segEchoRequest != 0:
+		h.flags |= hotPending << direction
+		h.pending[direction] = s.seq
+		h.sent[direction] = uint32(s.time >> tickBits)
+	case s.flags&segEchoReply != 0:
+		back := direction ^ 1
+		if h.flags&(hotPending<<back) == 0 || h.pending[back] != s.seq {
+			return
+		}
+		h.flags &^= hotPending << back
+		ticks := uint32(s.time>>tickBits) - h.sent[back]
+		h.smoothen(back, ticks)
+		if c := t.coldAt(slot); c.rtt == 0 {
+			c.rtt = int64(ticks) << tickBits
+		}
+	}
+}
