@@ -31,7 +31,7 @@ type Flow struct {
 	NodeTID      string // of the node where it was captured
 	CaptureID    string
 
-	LastRawPackets     []RawPacket // never in JSON
+	LastRawPackets     []RawPacket `json:"-"` // never in JSON
 	RawPacketsCaptured int64
 	FinishType         FinishType
 }
