@@ -40,6 +40,7 @@ type Options struct {
 	Graph       graph.Options // of the agent's own graph; its window is short by default
 	QueueEvents int           // events that wait for the bus before snapshots replace them, 200,000
 	Heartbeat   time.Duration // 1 s
+	Orders      func() uint64 // hash of the captures that run, for the heartbeat; nil = none
 	Backoff     time.Duration // before a failed probe is started again, at first; 500 ms
 }
 
@@ -99,6 +100,15 @@ func New(opts Options) (*Agent, error) {
 	return a, nil
 }
 
+// Sink is for an origin NAME@HOST beside the probes, which speaks of their nodes with layers. It is good for the life
+// of the Agent; what is said before Run waits as what probes say does. In whole states, such as after a loss, the
+// origin comes after the probes, so that its layers find their nodes.
+func (a *Agent) Sink(name string) probe.Sink {
+	origin := bus.OriginName(name, a.opts.Host)
+	a.out.guest(origin)
+	return guest{origin: origin, out: a.out}
+}
+
 // Graph is what the probes of this host said.
 func (a *Agent) Graph() *graph.Graph { return a.graph }
 
@@ -140,7 +150,7 @@ func (a *Agent) beat(ctx context.Context) {
 	for {
 		_ = a.opts.Conn.Beat(bus.Beat{ // not connected: nobody to tell
 			Instance: a.opts.Conn.Instance(), Started: a.since.UnixMilli(), Version: a.opts.Version,
-			Origins: a.out.positions(), Probes: a.probeStatus(),
+			Origins: a.out.positions(), Probes: a.probeStatus(), Orders: a.orders(),
 		})
 		select {
 		case <-ctx.Done():
@@ -149,6 +159,13 @@ func (a *Agent) beat(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+func (a *Agent) orders() uint64 {
+	if a.opts.Orders == nil {
+		return 0
+	}
+	return a.opts.Orders()
 }
 
 func (a *Agent) probeStatus() map[string]string {

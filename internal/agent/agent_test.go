@@ -279,6 +279,40 @@ func TestProbeIsStartedAgainAndItsOldSinkIsDeaf(t *testing.T) {
 	}
 }
 
+func TestGuestSpeaksOfTheNodesOfProbesAndAfterThem(t *testing.T) {
+	h, p := newHub(t, true), newPuppet()
+	var followed atomic.Uint64
+	h2 := Options{Conn: h.dial("h1"), Probes: []probe.Spec{p.spec()}, Orders: followed.Load, Heartbeat: 10 * time.Millisecond}
+	a, _ := run(t, h2)
+	guest := a.Sink("captures")
+	sink := <-p.sink
+	sink.Replace([]graph.Event{node("a", 1)})
+	layer := graph.Event{Op: graph.PutLayer, ID: "a", Rank: graph.RankCapture, Metadata: graph.NewMetadata(graph.F("Captures", graph.Int(1)))}
+	guest.Replace([]graph.Event{layer})
+	if b := h.await(2); !b.Snapshot || b.Origin != "captures@h1" {
+		t.Errorf("batch %+v", b)
+	}
+	// What the probe says again leaves the layer.
+	sink.Replace([]graph.Event{node("a", 2)})
+	h.await(3)
+	n, _ := a.Graph().View().Node("a")
+	if v, _ := n.Field("Captures"); v.Int() != 1 {
+		t.Errorf("the layer went: %v", v)
+	}
+	if err := h.conn.RequestResync("h1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if b := h.await(5); b.Origin != "captures@h1" || !b.Snapshot || len(b.Events) != 1 || b.Events[0].Op != graph.PutLayer {
+		t.Errorf("the last snapshot is %+v", b)
+	}
+	followed.Store(42)
+	eventually(t, "heartbeat names the orders", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.beats[len(h.beats)-1].Orders == 42
+	})
+}
+
 func TestRefusedEventsAreCounted(t *testing.T) {
 	h := newHub(t, true)
 	one, two := newPuppet(), newPuppet()

@@ -42,6 +42,7 @@ type origin struct {
 	// stale means that what was sent does not add up to what the graph holds: a Snapshot
 	// follows, and nothing is queued until then.
 	stale  bool
+	guest  bool // speaks of the nodes of others
 	parked []parked
 }
 
@@ -76,12 +77,7 @@ func newOutbox(g *graph.Graph, opts Options) *outbox {
 func (x *outbox) commit(name string, events []graph.Event, whole bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	o := x.origins[name]
-	if o == nil {
-		o = &origin{name: name, epoch: x.epoch}
-		x.origins[name] = o
-		x.order = append(x.order, o)
-	}
+	o := x.origin(name)
 	whole = whole || (o.seq == 0 && !o.stale)
 	result, err := x.graph.Apply(&graph.Batch{Origin: name, Snapshot: whole, Events: events})
 	if err != nil {
@@ -106,6 +102,24 @@ func (x *outbox) commit(name string, events []graph.Event, whole bool) {
 	}
 	o.seq++
 	x.push(&graph.Batch{Origin: name, Epoch: o.epoch, Seq: o.seq, Snapshot: whole, Events: events})
+}
+
+// origin gives the numbering of an origin, a new one if there is none. The caller holds mu.
+func (x *outbox) origin(name string) *origin {
+	o := x.origins[name]
+	if o == nil {
+		o = &origin{name: name, epoch: x.epoch}
+		x.origins[name] = o
+		x.order = append(x.order, o)
+	}
+	return o
+}
+
+// guest marks an origin that speaks of the nodes of others.
+func (x *outbox) guest(name string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.origin(name).guest = true
 }
 
 // park remembers the edges of a batch, some of which wait for a node.
@@ -148,9 +162,11 @@ func (x *outbox) next() *graph.Batch {
 	}
 	x.deaf = false
 	if len(x.queue) == 0 {
-		for _, o := range x.order {
-			if o.stale {
-				x.snapshot(o)
+		for _, guests := range []bool{false, true} { // layers find their nodes
+			for _, o := range x.order {
+				if o.stale && o.guest == guests {
+					x.snapshot(o)
+				}
 			}
 		}
 	}
@@ -290,6 +306,9 @@ func (x *outbox) positions() []bus.Position {
 	defer x.mu.Unlock()
 	list := make([]bus.Position, 0, len(x.order))
 	for _, o := range x.order {
+		if o.seq == 0 && !o.stale {
+			continue // it has said nothing yet
+		}
 		p := bus.Position{Origin: o.name, Epoch: o.epoch, Seq: o.seq}
 		if o.stale {
 			p.Seq++

@@ -111,3 +111,17 @@ func (s *sink) close() {
 	defer s.mu.Unlock()
 	s.closed = true
 }
+
+// guest is the sink of an origin that no probe is.
+type guest struct {
+	origin string
+	out    *outbox
+}
+
+var _ probe.Sink = guest{}
+
+// Commit implements probe.Sink.
+func (g guest) Commit(events ...graph.Event) { g.out.commit(g.origin, events, false) }
+
+// Replace implements probe.Sink.
+func (g guest) Replace(events []graph.Event) { g.out.commit(g.origin, events, true) }
