@@ -133,6 +133,11 @@ const (
 	MsgAlert     = "Alert" // NamespaceAlert: AlertReport
 	MsgFlowStore = "store" // NamespaceFlow: a list of flows
 	MsgFlowStats = "stats" // NamespaceStats: CaptureStats
+	MsgFlowLost  = "lost"  // weft: NamespaceFlow, FlowsLost: the client was too slow
+
+	MsgCaptureAdded   = "Added"       // NamespaceCaptureNotify: Capture
+	MsgCaptureUpdated = "NodeUpdated" // NamespaceCaptureNotify: Capture, as its Count changed
+	MsgCaptureDeleted = "Deleted"     // NamespaceCaptureNotify: Capture
 )
 
 // Status codes of messages are those of HTTP.

@@ -35,7 +35,7 @@ type Capture struct {
 	BPFFilter       string `json:",omitzero"`
 	Name            string `json:",omitzero"`
 	Description     string `json:",omitzero"`
-	Type            string `json:",omitzero"` // afpacket (default), pcap, ebpf, sflow, ovssflow, …
+	Type            string `json:",omitzero"` // CaptureAFPacket (default), …; Skydive has more
 	Count           int    // nodes on which it is active; set by the server
 	Port            int    `json:",omitzero"` // where sFlow or NetFlow datagrams come in
 	SamplingRate    uint32 // packets per sample
@@ -53,6 +53,11 @@ type Capture struct {
 
 // Values of Capture's fields.
 const (
+	CaptureAFPacket = "afpacket"
+	CapturePcap     = "pcap"    // the same by libpcap; weft takes it for CaptureAFPacket
+	CaptureSFlow    = "sflow"   // a listener on Port
+	CaptureNetFlow  = "netflow" // weft: a listener on Port, NetFlow v5 and v9 and IPFIX
+
 	LayerKeyL2 = "L2"
 	LayerKeyL3 = "L3"
 
@@ -63,6 +68,55 @@ const (
 	TargetNetFlowV5 = "netflowv5"
 	TargetERSPANV1  = "erspanv1"
 )
+
+// CaptureState is a Capture as weft shows it: with what became of it on each node. Skydive's clients see the Capture.
+type CaptureState struct {
+	Capture
+	Nodes  []CaptureNode  `json:",omitzero"` // weft
+	Ledger *CaptureLedger `json:",omitzero"` // weft: the sum over the nodes, those that are gone included
+}
+
+// CaptureNode is the state of a capture on one node that its query finds, or found.
+type CaptureNode struct {
+	ID     string // of the node
+	TID    string `json:",omitzero"`
+	Host   string
+	Name   string
+	Type   string // of the node
+	State  string // CaptureActive, CaptureWaiting, CaptureFailed or CaptureEnded
+	Error  string `json:",omitzero"` // why it failed, or what it waits for
+	Ledger *CaptureLedger
+}
+
+// States of a CaptureNode.
+const (
+	CaptureActive  = "active"
+	CaptureWaiting = "waiting"
+	CaptureFailed  = "failed"
+	CaptureEnded   = "ended"
+)
+
+// CaptureLedger accounts for the packets of a capture: those that passed its filter are those counted in flows and
+// those dropped, by cause. All are counts since the capture began, but for FlowsLive.
+type CaptureLedger struct {
+	Received     uint64            // packets that passed the filter
+	Counted      uint64            // in flows
+	CountedBytes uint64            // on the wire
+	Reported     uint64            // of Counted: in reports so far
+	Flows        uint64            // begun
+	FlowsEvicted uint64            // reported before their time, as the table was full
+	FlowsLive    uint64            // in the tables now
+	Drops        map[string]uint64 `json:",omitzero"` // packets by cause: ring, decoder, table, queue, agent_down
+	Faults       map[string]uint64 `json:",omitzero"` // what was wrong with packets that were counted all the same
+}
+
+// Dropped is the packets dropped, by whatever cause.
+func (l *CaptureLedger) Dropped() (sum uint64) {
+	for _, n := range l.Drops {
+		sum += n
+	}
+	return sum
+}
 
 // Alert runs an action when the result of an expression changes to something that is not empty.
 type Alert struct {
@@ -146,3 +200,6 @@ type CaptureStats struct {
 	PacketsDropped    int64
 	PacketsReceived   int64
 }
+
+// FlowsLost tells a flow subscriber what it did not get, as it did not read fast enough.
+type FlowsLost struct{ Flows uint64 }

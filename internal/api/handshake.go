@@ -79,6 +79,9 @@ func readHello(endpoint string, r *http.Request) (*hello, error) {
 		return bad("unknown %s %q: use %s or %s, or leave it out", skydive.HeaderPersistencePolicy, clip(value), skydive.Persistent, skydive.DeleteOnDisconnect)
 	}
 	h.namespaces = readNamespaces(r)
+	if endpoint == skydive.PathSubscriberFlow {
+		return h, checkFlowHello(r, h)
+	}
 	if text := field(r, skydive.HeaderGremlinFilter); text != "" {
 		query, err := parseFilter(text)
 		if err != nil {
@@ -87,6 +90,26 @@ func readHello(endpoint string, r *http.Request) (*hello, error) {
 		h.filter = query
 	}
 	return h, nil
+}
+
+// checkFlowHello refuses what the flow subscriber would leave aside in silence.
+func checkFlowHello(r *http.Request, h *hello) error {
+	if field(r, skydive.HeaderGremlinFilter) != "" {
+		return failf(http.StatusBadRequest, "%s is for %s: choose flows by their capture, %s: %s/<id of a capture>", skydive.HeaderGremlinFilter, skydive.PathSubscriber, skydive.HeaderNamespace, skydive.NamespaceFlow)
+	}
+	for _, name := range h.namespaces {
+		id, one := cutFlowNamespace(name)
+		switch {
+		case name == skydive.NamespaceFlow, name == skydive.NamespaceStats:
+		case one && id != "":
+			if err := checkName(id); err != nil {
+				return failf(http.StatusBadRequest, "%s: id of a capture: %w", skydive.HeaderNamespace, err)
+			}
+		default:
+			return failf(http.StatusBadRequest, "%s %q is unknown here: use %s, %s/<id of a capture> or %s", skydive.HeaderNamespace, clip(name), skydive.NamespaceFlow, skydive.NamespaceFlow, skydive.NamespaceStats)
+		}
+	}
+	return nil
 }
 
 // readNamespaces returns nil when the client wants all.

@@ -32,6 +32,8 @@ type metrics struct {
 	tooSlow     prometheus.Counter
 	lagged      prometheus.Counter
 	refused     *prometheus.CounterVec
+	flowsSent   prometheus.Counter
+	flowsLost   *prometheus.CounterVec
 }
 
 func newMetrics(registry *prometheus.Registry, s *Server) (*metrics, error) {
@@ -69,11 +71,14 @@ func newMetrics(registry *prometheus.Registry, s *Server) (*metrics, error) {
 		resyncs:     counter("weft_subscriber_resyncs_total", "Slow subscribers that were given the whole state."),
 		tooSlow:     counter("weft_subscriber_too_slow_total", "Subscribers closed as they lost their place too often."),
 		refused:     counters("weft_http_busy_total", "Requests refused with 503, as too much was going on.", "what"),
+		flowsSent:   counter("weft_flow_subscriber_flows_total", "Flows queued for flow subscribers, once for each."),
+		flowsLost:   counters("weft_flow_subscriber_lost_total", "Flows that flow subscribers did not get, as the client or the server did not keep up.", "cause"),
 		lagged:      counter("weft_subscriber_lagged_total", "Times the server itself lost its place in the graph's log."),
 	}
 	for _, c := range []prometheus.Collector{
 		m.requests, m.duration, m.unrouted, m.panics, m.sockets, m.received, m.sent, m.dropped, m.silent,
 		m.complaints, m.events, m.batches, m.filters, m.evaluations, m.resyncs, m.tooSlow, m.lagged, m.refused,
+		m.flowsSent, m.flowsLost,
 		gauge("weft_queries_running", "Queries being evaluated.", func() float64 { return float64(len(s.queries.slots)) }),
 		gauge("weft_queries_waiting", "Queries that wait for their turn.", func() float64 { return float64(s.queries.waiting.Load()) }),
 		gauge("weft_large_answers", "Large answers being written.", func() float64 { return float64(len(s.answers.slots)) }),

@@ -22,12 +22,14 @@ type operation struct {
 	summary      string
 	body         string // schema of the request's body
 	bodyOptional bool
+	bodyType     string   // other than JSON
 	form         []string // fields of a form as the body
 	yaml         bool     // the body may be YAML
 	ttl          bool     // X-Resource-TTL is taken
 	answer       string   // schema; "Text" for plain text, "" for none
 	answerMap    bool     // the answer is an object of them by id
 	graphviz     bool     // the answer may be a drawing
+	pcap         bool     // or a capture file
 	empty        int      // a further status without content
 	fails        []int
 	websocket    bool
@@ -133,6 +135,9 @@ func (r route) requestBody() object {
 	}
 	content := object{"schema": object{"$ref": "#/components/schemas/" + r.doc.body}}
 	types := object{skydive.ContentJSON: content}
+	if r.doc.bodyType != "" {
+		types = object{r.doc.bodyType: content, "application/octet-stream": content}
+	}
 	if r.doc.yaml {
 		types[skydive.ContentYAML] = content
 	}
@@ -179,6 +184,12 @@ func (r route) answers() object {
 		content = object{skydive.ContentJSON: object{"schema": object{"type": "object", "additionalProperties": schema}}}
 	case r.doc.graphviz:
 		content[skydive.ContentGraphviz] = object{"schema": object{"type": "string"}}
+	}
+	if r.doc.pcap {
+		content[skydive.ContentPcap] = object{"schema": object{"$ref": "#/components/schemas/Pcap"}}
+	}
+	if r.doc.empty == http.StatusAccepted {
+		return answers
 	}
 	plain(http.StatusOK, content)
 	return answers

@@ -158,14 +158,17 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"GET", "/ws/publisher", "", ""},
 		{"GET", "/ws/subscriber", "", ""},
 		{"GET", "/ws/pubsub", "", ""},
+		{"GET", "/ws/subscriber/flow", "", ""},
+		{"POST", "/api/pcap", "no file", ""},
 	}
 	for kind, body := range map[string]string{
 		"node":     aNode,
 		"edge":     `{"ID":"e9","Parent":"a","Child":"b","Metadata":{"RelationType":"layer2"}}`,
 		"noderule": `{"UUID":"r1","Metadata":{"A":1},"Action":"update","Query":"G.V()"}`,
 		"edgerule": `{"UUID":"r2","Metadata":{"RelationType":"layer2"},"Src":"G.V()","Dst":"G.V()"}`,
+		"capture":  `{"UUID":"c1","GremlinQuery":"G.V()"}`,
 	} {
-		id := map[string]string{"node": "n1", "edge": "e9", "noderule": "r1", "edgerule": "r2"}[kind]
+		id := map[string]string{"node": "n1", "edge": "e9", "noderule": "r1", "edgerule": "r2", "capture": "c1"}[kind]
 		path := "/api/" + kind
 		requests = append(requests, []struct{ method, path, body, kind string }{
 			{"GET", path, "", ""},

@@ -40,6 +40,7 @@ func resourceKinds() []resourceKind {
 		{kind: KindEdge, title: "Edge", schema: "Edge", open: openEdges},
 		{kind: KindNodeRule, title: "NodeRule", schema: "NodeRule", open: openRules},
 		{kind: KindEdgeRule, title: "EdgeRule", schema: "EdgeRule", open: openRules},
+		{kind: KindCapture, title: "Capture", schema: "Capture", open: openCaptures},
 	}
 }
 

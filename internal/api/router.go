@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -66,6 +67,10 @@ func (s *Server) endpoint(entry route) http.Handler {
 		}
 		// The deadline is for the request's arrival; answers have one a write.
 		_ = answer.control.SetReadDeadline(start.Add(s.limits.RequestTimeout))
+		if entry.stream {
+			s.serveStream(handle, answer, r)
+			return
+		}
 		if r.ContentLength > s.limits.MaxBody {
 			w.Header().Set("Connection", "close")
 			if r.Header.Get("Expect") == "" { // else the client waits to hear before it sends
@@ -89,6 +94,34 @@ func (s *Server) endpoint(entry route) http.Handler {
 		}
 		packed.Close()
 	})
+}
+
+// serveStream is for bodies that are not held: they may be of any size and take any time,
+// as long as something comes.
+func (s *Server) serveStream(handle handlerFunc, answer *responseWriter, r *http.Request) {
+	r.Body = &timedBody{ReadCloser: r.Body, control: answer.control, timeout: s.limits.RequestTimeout}
+	packed := s.compress(answer, r)
+	if err := handle(packed, r); err != nil {
+		packed.reset()
+		if r.Header.Get("Expect") == "" {
+			drain(answer.control, r.Body, s.limits.MaxBody)
+		}
+		s.writeError(packed, r, err)
+	}
+	packed.Close()
+}
+
+// timedBody is a body each read of which has a deadline of its own.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+// Read waits for what comes next.
+func (b *timedBody) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
+	return b.ReadCloser.Read(p)
 }
 
 // admit checks where a request comes from, who sent it, and whether that user may.
@@ -171,10 +204,6 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, mux *http.Serve
 		return
 	}
 	path := r.URL.Path
-	if strings.HasPrefix(path, "/ws/subscriber/flow") {
-		s.writeError(w, r, failf(http.StatusNotFound, "%s is not served yet: flows come with a later version", path))
-		return
-	}
 	text := fmt.Sprintf("no such path: %s", clip(path))
 	if near := nearest(path, s.paths); near != "" {
 		text += ", the nearest is " + near

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/weft-net/weft/internal/auth"
+	"github.com/weft-net/weft/skydive"
 )
 
 // route is one line of the table that the router, the access rules, the OpenAPI
@@ -14,6 +15,7 @@ type route struct {
 	object  string // of the access rules; "" = any user, logged in or not when public
 	action  string
 	public  bool // no login needed
+	stream  bool // the body is read as it comes, however large
 	plain   bool // outside of the guard against foreign pages: nothing to learn there
 	handler func(*Server) handlerFunc
 	doc     operation
@@ -45,7 +47,11 @@ func routes() []route {
 		},
 		{
 			method: "POST", path: "/api/topology", object: "topology", action: read, handler: bind((*Server).query),
-			doc: operation{summary: "Evaluate a Gremlin expression", body: "TopologyParams", bodyOptional: true, answer: "QueryResult", graphviz: true, empty: 204, fails: []int{400, 406, 413, 503, 504}},
+			doc: operation{summary: "Evaluate a Gremlin expression", body: "TopologyParams", bodyOptional: true, answer: "QueryResult", graphviz: true, pcap: true, empty: 204, fails: []int{400, 406, 413, 503, 504}},
+		},
+		{
+			method: "POST", path: "/api/pcap", object: "pcap", action: write, stream: true, handler: bind((*Server).importPcap),
+			doc: operation{summary: "Take the flows of a capture file: pcap or pcapng, plain, gzip or zstd", body: "Pcap", bodyType: skydive.ContentPcap, empty: 202, fails: []int{400, 404, 503}},
 		},
 		{
 			method: "GET", path: "/api/status", object: "status", action: read, handler: bind((*Server).status),
@@ -73,6 +79,7 @@ func routes() []route {
 		},
 		websocketRoute("/ws/publisher", (*Server).servePublisher, "Write the graph"),
 		websocketRoute("/ws/subscriber", (*Server).serveSubscriber, "Follow the graph"),
+		websocketRoute("/ws/subscriber/flow", (*Server).serveFlowSubscriber, "Follow flows and the counters of captures"),
 		websocketRoute("/ws/pubsub", (*Server).servePubSub, "Both; one's own changes are not echoed"),
 	}
 	for _, kind := range resourceKinds() {
@@ -90,6 +97,6 @@ func bind(method func(*Server, http.ResponseWriter, *http.Request) error) func(*
 func websocketRoute(path string, method func(*Server, http.ResponseWriter, *http.Request) error, summary string) route {
 	return route{
 		method: "GET", path: path, object: auth.ObjectWebSocket, action: path, handler: bind(method),
-		doc: operation{summary: summary + ", over a WebSocket", websocket: true, empty: 101, fails: []int{400, 403, 409, 426, 503}},
+		doc: operation{summary: summary + ", over a WebSocket", websocket: true, empty: 101, fails: []int{400, 403, 404, 409, 426, 503}},
 	}
 }

@@ -35,11 +35,13 @@ type Server struct {
 
 	queries *gate // evaluations
 	answers *gate // large answers under way
+	imports *gate // capture files being read
 	bodies  *bodyBudget
 	commits *commitWatch
 
 	sockets *sockets
 	hub     *hub
+	flows   *flowFeed
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	once    sync.Once
@@ -100,6 +102,7 @@ func New(deps Deps) (*Server, error) {
 	}
 	s.handler = s.buildHandler(table)
 	s.hub = newHub(s)
+	s.flows = &flowFeed{s: s}
 	s.start()
 	return s, nil
 }
@@ -112,6 +115,7 @@ func (s *Server) measure() (err error) {
 	n := s.limits.Queries
 	s.queries = newGate("queries are being evaluated: try again, or raise the setting query.concurrent", n, s.metrics.refused.WithLabelValues("query"))
 	s.answers = newGate("large answers are being written: try again, or raise the setting query.concurrent", answersPerQuery*n, s.metrics.refused.WithLabelValues("answer"))
+	s.imports = newGate("capture files are being read: try again", importsAtOnce, s.metrics.refused.WithLabelValues("pcap"))
 	s.bodies = &bodyBudget{limit: bodiesAtOnce * s.limits.MaxBody}
 	return nil
 }

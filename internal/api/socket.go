@@ -42,6 +42,12 @@ type socket struct {
 // openSocket takes a request to a WebSocket. Everything that can be wrong with it is
 // answered with an HTTP status before the upgrade.
 func (s *Server) openSocket(w http.ResponseWriter, r *http.Request, endpoint string, serve func(*socket) error) error {
+	return s.openJoined(w, r, endpoint, nil, serve)
+}
+
+// openJoined is openSocket for those whose queue may be filled before the client knows
+// that it is connected: join is called then, and what it returns at the end.
+func (s *Server) openJoined(w http.ResponseWriter, r *http.Request, endpoint string, join func(*socket) func(), serve func(*socket) error) error {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
@@ -63,6 +69,9 @@ func (s *Server) openSocket(w http.ResponseWriter, r *http.Request, endpoint str
 		return err
 	}
 	defer s.sockets.leave(c)
+	if join != nil {
+		defer join(c)()
+	}
 	w.Header().Set(skydive.HeaderHostID, s.deps.Host)
 	w.Header().Set(skydive.HeaderServiceType, s.deps.Service)
 	door := &hijackable{ResponseWriter: w, timeout: s.limits.WriteTimeout}
@@ -146,7 +155,7 @@ func (c *socket) write() {
 	}
 	// What a publisher sent before it left may still lie in the kernel's buffer, and the
 	// reader is to have it; a mere subscriber has nothing more to say.
-	if c.endpoint == skydive.PathSubscriber {
+	if c.reads() {
 		_ = c.life.Conn.Close()
 	}
 }
@@ -226,6 +235,11 @@ func (c *socket) complain(status int, uuid, id string, cause error) {
 	obj := appendComplaint(nil, cause.Error(), id)
 	c.send(skydive.MsgError, uuid, status, obj)
 	c.s.log.Debug("message refused", "client", c.origin(), "status", status, "id", clip(id), "error", cause)
+}
+
+// reads says whether the client has nothing to say that changes anything.
+func (c *socket) reads() bool {
+	return c.endpoint == skydive.PathSubscriber || c.endpoint == skydive.PathSubscriberFlow
 }
 
 // alive says whether the peer has given a sign of life within the last ping.
@@ -348,7 +362,7 @@ func (t *sockets) close(ctx context.Context) error {
 func (t *sockets) status() (publishers, subscribers map[string]skydive.Conn) {
 	publishers, subscribers = map[string]skydive.Conn{}, map[string]skydive.Conn{}
 	for _, c := range t.established() {
-		if c.endpoint != skydive.PathSubscriber {
+		if !c.reads() {
 			publishers[c.host] = c.status()
 		}
 		if c.endpoint != skydive.PathPublisher {

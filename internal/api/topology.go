@@ -127,6 +127,8 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", skydive.ContentGraphviz+"; charset=UTF-8")
 		_, err = w.Write(appendDOT(nil, result))
 		return err
+	case accept == skydive.ContentPcap:
+		return writePcap(w, result)
 	case params.Explain:
 		return writeExplained(w, result)
 	}

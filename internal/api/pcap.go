@@ -1,0 +1,186 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/graph"
+	"github.com/weft-net/weft/gremlin"
+	"github.com/weft-net/weft/internal/capture/pcapfile"
+	"github.com/weft-net/weft/skydive"
+)
+
+// Bounds of capture files that clients send.
+const (
+	importsAtOnce = 2
+	importFlows   = 200_000 // live in the table of one import; others are reported early
+	importBatch   = 1000    // flows handed to the hub at once
+)
+
+// importPcap answers POST /api/pcap: the flows of a capture file go where those of the
+// agents go. The file is read as it comes, and may be larger than memory.
+func (s *Server) importPcap(w http.ResponseWriter, r *http.Request) error {
+	if s.deps.Flows == nil {
+		return failf(http.StatusNotFound, "%s is not served here: this process keeps no flows, send the file to an analyzer", skydive.PathPcap)
+	}
+	leave, err := s.imports.enter(r.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	packets, err := readPackets(r.Context(), r.Body, s.deps.Flows)
+	if err != nil {
+		return importError(err, packets)
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// importError says how much of a file was taken before the error.
+func importError(err error, packets uint64) error {
+	if errors.Is(err, pcapfile.ErrFormat) {
+		return failf(http.StatusBadRequest, "body: %w: send pcap or pcapng, plain or compressed with gzip or zstd", err)
+	}
+	var damage *pcapfile.DamageError
+	if errors.As(err, &damage) {
+		return failf(http.StatusBadRequest, "body: %w; the flows of the %d packets that could be read were taken", err, packets)
+	}
+	return fmt.Errorf("capture file, after %d packets: %w", packets, err)
+}
+
+// readPackets turns the packets of a file into flows, and hands those to the hub; it
+// returns how many packets it took.
+func readPackets(ctx context.Context, body io.Reader, hub FlowHub) (packets uint64, err error) {
+	reader, err := pcapfile.Open(body)
+	if err != nil {
+		return 0, err
+	}
+	defer reader.Close()
+	out := &importer{ctx: ctx, hub: hub}
+	table := flow.NewTable(flow.Options{MaxFlows: importFlows, Report: out.report})
+	var (
+		batch pcapfile.Batch
+		now   int64
+		ended error
+	)
+	for ended == nil && out.err == nil {
+		ended = reader.Next(&batch)
+		for _, run := range batch.Runs {
+			table.Add(run.Link, run.Packets)
+			packets += uint64(len(run.Packets))
+			for i := range run.Packets {
+				now = max(now, run.Packets[i].Time)
+			}
+		}
+		table.Advance(now)
+		if ended == nil {
+			ended = ctx.Err()
+		}
+	}
+	table.Close()
+	out.send()
+	if errors.Is(ended, io.EOF) {
+		ended = nil
+	}
+	return packets, errors.Join(ended, out.err)
+}
+
+// importer gathers what a table reports and hands it on.
+type importer struct {
+	ctx   context.Context
+	hub   FlowHub
+	flows []*flow.Flow
+	err   error
+}
+
+func (i *importer) report(f *flow.Flow, _ flow.Reason) {
+	i.flows = append(i.flows, f.Clone())
+	if len(i.flows) >= importBatch {
+		i.send()
+	}
+}
+
+func (i *importer) send() {
+	if len(i.flows) > 0 && i.err == nil {
+		i.err = i.hub.Import(i.ctx, i.flows)
+	}
+	i.flows = nil // the hub's now
+}
+
+// writePcap answers a query that ends in RawPackets with a capture file: in the order of
+// time, as pcap, or as pcapng where the packets begin with different headers.
+func writePcap(w http.ResponseWriter, result *gremlin.Result) error {
+	if result.Kind() != gremlin.KindPackets {
+		return failf(http.StatusNotAcceptable, "only packets make a capture file, and this gives %s: end the query with RawPackets()", result.Kind())
+	}
+	list, err := packetsOf(result)
+	if err != nil {
+		return err
+	}
+	format, link := pcapfile.Pcap, flow.LinkEthernet
+	if len(list) > 0 {
+		link = list[0].link
+	}
+	if slices.ContainsFunc(list, func(p linkedPacket) bool { return p.link != link }) {
+		format = pcapfile.Pcapng
+	}
+	w.Header().Set("Content-Type", skydive.ContentPcap)
+	out := pcapfile.NewWriter(w, format, link)
+	for _, p := range list {
+		if err := out.Write(p.link, p.Packet); err != nil {
+			return fmt.Errorf("capture file: %w", err)
+		}
+	}
+	return out.Flush()
+}
+
+// linkedPacket is a packet with the kind of its first header.
+type linkedPacket struct {
+	flow.Packet
+	link  flow.LinkType
+	index int64
+}
+
+// packetsOf gathers the packets of all flows of a result in the order of time.
+func packetsOf(result *gremlin.Result) (list []linkedPacket, err error) {
+	for _, byFlow := range result.Values() {
+		for id, rows := range byFlow.Object().All() {
+			for row := range rows.All() {
+				p, err := packetOf(row.Object())
+				if err != nil {
+					return nil, fmt.Errorf("packet of flow %s: %w", id, err)
+				}
+				list = append(list, p)
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b linkedPacket) int {
+		switch {
+		case a.Time != b.Time:
+			return int(min(max(a.Time-b.Time, -1), 1))
+		default:
+			return int(min(max(a.index-b.index, -1), 1))
+		}
+	})
+	return list, nil
+}
+
+func packetOf(row graph.Metadata) (p linkedPacket, err error) {
+	number := func(key string) int64 { v, _ := row.Get(key); return v.Int() }
+	data, _ := row.Get("Data")
+	if p.Data, err = base64.StdEncoding.DecodeString(data.Str()); err != nil {
+		return p, err
+	}
+	p.Length = len(p.Data)
+	p.Time = number("Timestamp") * int64(time.Millisecond)
+	p.link = flow.LinkType(number("LinkType"))
+	p.index = number("Index")
+	return p, nil
+}

@@ -1,0 +1,223 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/graph"
+	"github.com/weft-net/weft/gremlin"
+	"github.com/weft-net/weft/internal/api"
+	"github.com/weft-net/weft/internal/api/apitest"
+	"github.com/weft-net/weft/internal/capture/pcapfile"
+)
+
+// udp is an Ethernet frame of a UDP packet from 10.0.0.1 to 10.0.0.2.
+func udp(from, to byte) []byte {
+	return []byte{
+		2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0,
+		0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+		0x40, from, 0x20, to, 0, 12, 0, 0, 1, 2, 3, 4,
+	}
+}
+
+// pcapOf writes a capture file of packets a millisecond apart.
+func pcapOf(t testing.TB, packets ...[]byte) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	w := pcapfile.NewWriter(&file, pcapfile.Pcap, flow.LinkEthernet)
+	for i, data := range packets {
+		if err := w.Write(flow.LinkEthernet, flow.Packet{Data: data, Length: len(data), Time: int64(1_700_000_000_000+i) * 1e6}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+func TestPcapBecomesFlows(t *testing.T) {
+	s, hub := withFlows(t)
+	w := dial(t, s, "/ws/subscriber/flow")
+	file := pcapOf(t, udp(1, 1), udp(2, 1), udp(1, 1), udp(3, 1))
+	if text := expect(t, s, 202, "POST", "/api/pcap", string(file), "Content-Type", "application/octet-stream"); text != "" {
+		t.Errorf("got %q", text)
+	}
+	packets := int64(0)
+	seen := map[string]bool{}
+	for _, f := range hub.Imported() {
+		seen[f.UUID] = true
+		packets += f.LastUpdateMetric.ABPackets + f.LastUpdateMetric.BAPackets
+	}
+	if len(seen) != 3 || packets != 4 {
+		t.Errorf("%d flows, %d packets", len(seen), packets)
+	}
+	w.next("store") // the subscribers see them too
+}
+
+func TestDamagedPcapIsTakenAsFarAsItGoes(t *testing.T) {
+	s, hub := withFlows(t)
+	file := pcapOf(t, udp(1, 1), udp(2, 1), udp(3, 1))
+	text := expect(t, s, 400, "POST", "/api/pcap", string(file[:len(file)-10]))
+	if !strings.Contains(text, "damaged at offset") || !strings.Contains(text, "the flows of the 2 packets that could be read were taken") {
+		t.Errorf("got %s", text)
+	}
+	if n := len(hub.Imported()); n < 2 {
+		t.Errorf("%d reports", n)
+	}
+	text = expect(t, s, 400, "POST", "/api/pcap", "GET me a file")
+	if !strings.Contains(text, "neither a pcap nor a pcapng file: send pcap or pcapng, plain or compressed") {
+		t.Errorf("got %s", text)
+	}
+}
+
+func TestPcapMayBeLargerThanABody(t *testing.T) {
+	s, hub := withFlows(t, func(d *api.Deps) { d.Limits.MaxBody = 4 << 10 })
+	var packets [][]byte
+	for i := range 1000 {
+		packets = append(packets, udp(byte(i), byte(i>>8)))
+	}
+	file := pcapOf(t, packets...)
+	if len(file) < 16<<10 {
+		t.Fatalf("a file of %d bytes", len(file))
+	}
+	expect(t, s, 202, "POST", "/api/pcap", string(file))
+	seen := map[string]bool{}
+	for _, f := range hub.Imported() {
+		seen[f.UUID] = true
+	}
+	if len(seen) != 1000 {
+		t.Errorf("%d flows", len(seen))
+	}
+}
+
+func TestStalledPcapIsGivenUp(t *testing.T) {
+	s, _ := withFlows(t, func(d *api.Deps) { d.Limits.RequestTimeout = 100 * time.Millisecond })
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	go func() { _, _ = writer.Write(pcapOf(t, udp(1, 1))) }() // and then nothing
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.URL+"/api/pcap", reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	res, err := client.Do(req)
+	if err == nil {
+		defer res.Body.Close()
+		if res.StatusCode < 400 {
+			t.Errorf("status %d", res.StatusCode)
+		}
+	}
+}
+
+func TestPcapWithoutFlows(t *testing.T) {
+	s := apitest.Start(t)
+	if text := expect(t, s, 404, "POST", "/api/pcap", "x"); !strings.Contains(text, "send the file to an analyzer") {
+		t.Errorf("got %s", text)
+	}
+}
+
+// packetSource is a source of two flows with packets.
+type packetSource struct {
+	links [2]int64 // of their packets
+}
+
+type namedFlow string
+
+func (f namedFlow) UUID() string                       { return string(f) }
+func (f namedFlow) Field(k string) (graph.Value, bool) { return graph.String(string(f)), k == "UUID" }
+func (f namedFlow) Keys() []string                     { return []string{"UUID"} }
+func (f namedFlow) AppendJSON(dst []byte) []byte       { return fmt.Appendf(dst, `{"UUID":%q}`, string(f)) }
+
+func (p packetSource) Flows(context.Context, gremlin.FlowQuery) iter.Seq2[gremlin.Flow, error] {
+	return func(yield func(gremlin.Flow, error) bool) {
+		_ = yield(namedFlow("f1"), nil) && yield(namedFlow("f2"), nil)
+	}
+}
+
+func (p packetSource) Metrics(context.Context, gremlin.FlowQuery, gremlin.Flow) ([]gremlin.FlowMetric, error) {
+	return nil, nil
+}
+
+func (p packetSource) packets(f gremlin.Flow) []gremlin.RawPacket {
+	if f.UUID() == "f1" {
+		return []gremlin.RawPacket{{Timestamp: 1000, Data: udp(1, 1), LinkType: p.links[0]}, {Timestamp: 3000, Index: 1, Data: udp(1, 2), LinkType: p.links[0]}}
+	}
+	return []gremlin.RawPacket{{Timestamp: 2000, Data: udp(2, 1), LinkType: p.links[1]}}
+}
+
+func (p packetSource) RawPackets(_ context.Context, _ gremlin.FlowQuery, flows []gremlin.Flow, _ string) (map[string][]gremlin.RawPacket, error) {
+	byUUID := make(map[string][]gremlin.RawPacket)
+	for _, f := range flows {
+		byUUID[f.UUID()] = p.packets(f)
+	}
+	return byUUID, nil
+}
+
+// withPackets starts a server whose flows have packets.
+func withPackets(t testing.TB, links [2]int64) *apitest.Server {
+	return apitest.Start(t, func(d *api.Deps) {
+		d.Engine = gremlin.New(d.Graph, gremlin.Options{Deadline: 10 * time.Second, MaxResults: 1000, Flows: packetSource{links}})
+	})
+}
+
+const rawPackets = `{"GremlinQuery":"G.Flows().RawPackets()"}`
+
+func TestRawPacketsAsACaptureFile(t *testing.T) {
+	for _, c := range []struct {
+		links [2]int64
+		magic string
+	}{
+		{[2]int64{1, 1}, "\x4d\x3c\xb2\xa1"},   // pcap, in ns
+		{[2]int64{1, 101}, "\x0a\x0d\x0d\x0a"}, // pcapng, as one pcap has one link type
+	} {
+		s := withPackets(t, c.links)
+		res, file := call(t, s, "POST", "/api/topology", rawPackets, "Accept", "application/vnd.tcpdump.pcap")
+		if res.StatusCode != 200 || res.Header.Get("Content-Type") != "application/vnd.tcpdump.pcap" || !strings.HasPrefix(file, c.magic) {
+			t.Fatalf("%d as %s: %.100q", res.StatusCode, res.Header.Get("Content-Type"), file)
+		}
+		reader, err := pcapfile.Open(strings.NewReader(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reader.Close()
+		var got []string
+		for {
+			link, packets, err := reader.Read()
+			for _, p := range packets {
+				got = append(got, fmt.Sprint(link, "@", p.Time/1e9, ":", p.Data[35], p.Data[37]))
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := fmt.Sprintf("1@1:1 1 %d@2:2 1 1@3:1 2", c.links[1]) // in the order of time
+		if strings.Join(got, " ") != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestOnlyPacketsMakeACaptureFile(t *testing.T) {
+	s := withPackets(t, [2]int64{1, 1})
+	text := expect(t, s, 406, "POST", "/api/topology", `{"GremlinQuery":"G.Flows()"}`, "Accept", "application/vnd.tcpdump.pcap")
+	if !strings.Contains(text, "only packets make a capture file, and this gives flows: end the query with RawPackets()") {
+		t.Errorf("got %s", text)
+	}
+	// No packets are a file without packets.
+	res, file := call(t, s, "POST", "/api/topology", `{"GremlinQuery":"G.Flows().Has('UUID','none').RawPackets()"}`, "Accept", "application/vnd.tcpdump.pcap")
+	if res.StatusCode != 200 || len(file) != 24 {
+		t.Errorf("%d, %d bytes", res.StatusCode, len(file))
+	}
+}
