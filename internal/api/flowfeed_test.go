@@ -227,10 +227,12 @@ type silentWire struct {
 	conn *websocket.Conn
 }
 
-func silent(t testing.TB, s *apitest.Server) *silentWire {
+func silent(t testing.TB, s *apitest.Server) *silentWire { return silentAs(t, s, "json") }
+
+func silentAs(t testing.TB, s *apitest.Server, protocol string) *silentWire {
 	t.Helper()
 	conn, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(s.URL, "http")+"/ws/subscriber/flow",
-		&websocket.DialOptions{HTTPHeader: http.Header{"X-Client-Type": {"test"}, "X-Host-ID": {"silent"}}})
+		&websocket.DialOptions{HTTPHeader: http.Header{"X-Client-Type": {"test"}, "X-Host-ID": {"silent"}, "X-Client-Protocol": {protocol}}})
 	if err != nil {
 		t.Fatal(err)
 	}
