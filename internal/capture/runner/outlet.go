@@ -1,0 +1,176 @@
+package runner
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/weft-net/weft/internal/capture/spool"
+)
+
+// outlet is where flow reports and ledgers go together into the spool.
+type outlet struct {
+	mu       sync.Mutex
+	log      *slog.Logger
+	spool    *spool.Spool // nil before Run
+	accounts map[string]*account
+	dirty    map[string]bool // accounts that lost packets out of the spool since they were written
+}
+
+func (o *outlet) begin(kept *spool.Spool, log *slog.Logger) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.spool, o.log, o.dirty = kept, log, map[string]bool{}
+	for key, data := range kept.State() {
+		a, err := restore(key, data)
+		if err != nil {
+			log.Warn("a ledger of an earlier process cannot be read", "capture", key, "error", err)
+			continue
+		}
+		o.accounts[key] = a
+	}
+}
+
+func (o *outlet) find(key string) *account {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.accounts[key]
+}
+
+// account gives the ledger of a capture on a node, a new one if there is none.
+func (o *outlet) account(capture, tid string) *account {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	key := accountKey(capture, tid)
+	a := o.accounts[key]
+	if a == nil {
+		a = &account{key: key, capture: capture}
+		o.accounts[key] = a
+	}
+	return a
+}
+
+// forget drops the ledgers of captures that are deleted.
+func (o *outlet) forget(gone func(*account) bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var entries []spool.Entry
+	for key, a := range o.accounts {
+		if gone(a) {
+			delete(o.accounts, key)
+			delete(o.dirty, key)
+			entries = append(entries, spool.Entry{Key: key})
+		}
+	}
+	if len(entries) > 0 {
+		o.append(nil, entries, nil)
+	}
+}
+
+// reports keeps encoded flow reports of a ring, and the ledger after them. packets is what they newly counted.
+func (o *outlet) reports(r *ring, payload []byte, packets uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a := r.tap.account
+	a.mu.Lock()
+	if part := a.rings[r]; part != nil {
+		part.kept += packets
+	}
+	entry := a.entry()
+	a.mu.Unlock()
+	o.append(payload, []spool.Entry{entry}, []spool.Cost{{Key: a.key, Packets: packets}})
+}
+
+// checkpoint keeps the ledger, with a message that tells of it unless that is empty.
+func (o *outlet) checkpoint(a *account, payload []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a.mu.Lock()
+	entry := a.entry()
+	a.mu.Unlock()
+	o.append(payload, []spool.Entry{entry}, nil)
+}
+
+// append also writes the ledgers that a call before cost packets. The caller holds mu.
+func (o *outlet) append(payload []byte, entries []spool.Entry, costs []spool.Cost) {
+	for key := range o.dirty {
+		if a := o.accounts[key]; a != nil && key != entries[0].Key {
+			a.mu.Lock()
+			entries = append(entries, a.entry())
+			a.mu.Unlock()
+		}
+	}
+	clear(o.dirty)
+	dropped, err := o.spool.Append(payload, entries, costs)
+	if err != nil {
+		// A ring that outlives the spool has nowhere to put its reports: their packets stay unreported.
+		o.log.Warn("flow reports not kept", "error", err)
+		return
+	}
+	for _, c := range dropped {
+		if a := o.accounts[c.Key]; a != nil && c.Packets > 0 {
+			a.drop(c.Packets)
+			o.dirty[c.Key] = true
+		}
+	}
+}
+
+const (
+	publishLimit = 30 * time.Second
+	resendAfter  = 15 * time.Second // without an acknowledgement
+	retryDelay   = 500 * time.Millisecond
+)
+
+// send hands batches to the bus, oldest first, and again from the oldest that nobody has when some may be lost.
+func (r *Runner) send(ctx context.Context) {
+	kept := r.out.spool
+	var cursor uint64
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	for ctx.Err() == nil {
+		batch, ok := kept.Next(cursor)
+		if ok {
+			limited, cancel := context.WithTimeout(ctx, publishLimit)
+			err := r.opts.Publish.PublishFlows(limited, batch.Spool, batch.Seq, batch.Payload)
+			cancel()
+			if err == nil {
+				cursor = batch.Cursor
+				continue
+			}
+			r.log.Debug("flow batches wait for an analyzer", "error", err)
+			cursor = 0
+			wait.Reset(retryDelay)
+			select {
+			case <-ctx.Done():
+			case <-wait.C:
+			}
+			continue
+		}
+		wait.Reset(resendAfter)
+		select {
+		case <-ctx.Done():
+		case <-kept.Changed():
+		case <-wait.C:
+			cursor = 0
+		}
+	}
+}
+
+// drain waits until every batch was taken, or the time is over.
+func (r *Runner) drain(limit time.Duration) {
+	if r.opts.Publish == nil {
+		return
+	}
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for r.out.spool.Stats().Batches > 0 {
+		select {
+		case <-deadline.C:
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,332 @@
+// Package runner runs the captures of a host: it does what the analyzers' orders say.
+//
+// A [Runner] opens packet sources on the nodes that its orders name, as soon as the agent's graph has them, counts
+// flows in a table per ring, keeps the ledger of each capture on each node, spools flow reports until an analyzer has
+// them, shows each node's captures in a layer of its metadata, and answers queries for live flows.
+//
+// Goroutines: one follows the orders and the graph; one for each capture on a node opens its rings, and reads the
+// interface's counters every few seconds; one for each ring owns the ring and its flow table, and answers queries in
+// slices between batches of packets; one hands batches to the bus. [New] is inert, [Runner.Run] lives until its context
+// ends and leaves none of them behind. The other methods may be called from any goroutine, before Run too.
+//
+// docs/capture.md says what the ledger promises, and docs/adr/015-flow-spool.md how it is kept.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/graph"
+	"github.com/weft-net/weft/internal/capture/order"
+	"github.com/weft-net/weft/internal/capture/spool"
+	"github.com/weft-net/weft/internal/probe"
+)
+
+// Options are what a Runner needs. Host, Graph and Sink are required.
+type Options struct {
+	Host     string
+	Graph    *graph.Graph        // the agent's: where nodes are found
+	Sink     probe.Sink          // of an origin of its own, on whose behalf nodes get their Captures layer
+	Publish  order.FlowPublisher // nil: batches wait in the spool
+	Dir      string              // of the spool and the last orders; "" = memory only
+	Settings Settings
+	Registry prometheus.Registerer
+	Logger   *slog.Logger
+	Now      func() time.Time
+
+	Open     OpenFunc     // nil: OpenRings
+	Counters CountersFunc // nil: InterfaceCounters
+}
+
+// Settings are the user's. Zero means the default.
+type Settings struct {
+	Update, Expire, ExpireShort time.Duration // of flows, see flow.Options
+	MaxFlows                    int           // of a ring
+	Applications                *flow.Applications
+	QueueBytes                  int64         // of the spool, 256 MiB
+	RingBytes                   int           // of each ring, chosen by afpacket
+	Rings                       int           // of each capture, 1
+	Checkpoint                  time.Duration // between two looks at the interface's counters, 2 s
+	Retry                       time.Duration // before a source that failed is opened again, at first; 1 s
+	Linger                      time.Duration // before reports that are not many go to the spool, 500 ms
+}
+
+// Runner runs captures.
+type Runner struct {
+	opts    Options
+	log     *slog.Logger
+	changed chan struct{} // of size 1: orders came
+
+	mu     sync.Mutex
+	orders order.Orders
+	given  bool // orders came, or were read
+	taps   map[tapKey]*tap
+	absent []Status        // of nodes without a tap
+	said   bool            // the layers of an earlier process are gone
+	layers map[string]bool // nodes with a layer
+
+	out outlet
+}
+
+// tapKey names a capture on a node.
+type tapKey struct{ capture, node string }
+
+// New checks the options; nothing runs yet.
+func New(opts Options) (*Runner, error) {
+	if opts.Host == "" || opts.Graph == nil || opts.Sink == nil {
+		return nil, errors.New("capture runner: host, graph and sink are needed")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Open == nil {
+		opts.Open = OpenRings
+	}
+	if opts.Counters == nil {
+		opts.Counters = InterfaceCounters
+	}
+	set := &opts.Settings
+	setDefault(&set.Checkpoint, 2*time.Second)
+	setDefault(&set.Retry, time.Second)
+	setDefault(&set.Linger, 500*time.Millisecond)
+	setDefault(&set.Rings, 1)
+	r := &Runner{
+		opts: opts, log: opts.Logger, changed: make(chan struct{}, 1),
+		taps: map[tapKey]*tap{},
+	}
+	r.out.accounts = map[string]*account{}
+	if opts.Registry != nil {
+		if err := opts.Registry.Register((*collector)(r)); err != nil {
+			return nil, fmt.Errorf("capture metrics: %w", err)
+		}
+	}
+	return r, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (r *Runner) ordersFile() string { return filepath.Join(r.opts.Dir, "orders.json") }
+
+// SetOrders replaces what is to be captured. The orders are kept on disk, so that an agent that starts again goes on
+// without an analyzer; an error says that they were not, but they are followed all the same.
+func (r *Runner) SetOrders(orders order.Orders) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.given && r.orders.Hash == orders.Hash {
+		return nil
+	}
+	r.orders, r.given = orders, true
+	notify(r.changed)
+	if r.opts.Dir == "" {
+		return nil
+	}
+	data, err := orders.Encode()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.opts.Dir, 0o750); err != nil {
+		return fmt.Errorf("directory of captures: %w", err)
+	}
+	if err := os.WriteFile(r.ordersFile()+".new", data, 0o600); err != nil {
+		return fmt.Errorf("orders of captures not kept: %w", err)
+	}
+	if err := os.Rename(r.ordersFile()+".new", r.ordersFile()); err != nil {
+		return fmt.Errorf("orders of captures not kept: %w", err)
+	}
+	return nil
+}
+
+// OrdersHash is the hash of the orders that are followed, 0 when none ever came.
+func (r *Runner) OrdersHash() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.orders.Hash
+}
+
+// load reads the last orders, unless newer ones came already.
+func (r *Runner) load() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.given || r.opts.Dir == "" {
+		return
+	}
+	data, err := os.ReadFile(r.ordersFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		r.orders, err = order.Decode(data)
+	}
+	if err != nil {
+		r.log.Warn("the last orders of captures cannot be read; captures begin when an analyzer is there", "error", err)
+		return
+	}
+	r.given = true
+}
+
+// Run captures until the context ends. Flows that are live then are reported, and wait in the spool if nobody takes them.
+func (r *Runner) Run(ctx context.Context) error {
+	r.load()
+	dir := r.opts.Dir
+	if dir != "" {
+		dir = filepath.Join(dir, "spool")
+	}
+	kept, err := spool.Open(spool.Options{Dir: dir, MaxBytes: r.opts.Settings.QueueBytes, Logger: r.log, Now: r.opts.Now})
+	if err != nil {
+		return fmt.Errorf("captures: %w", err)
+	}
+	r.out.begin(kept, r.log)
+
+	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var rest sync.WaitGroup
+	if r.opts.Publish != nil {
+		r.opts.Publish.OnAck(kept.Ack)
+		rest.Go(func() { r.send(sending) })
+	}
+	r.follow(ctx)
+	r.closeTaps()
+	r.drain(time.Second)
+	stop()
+	rest.Wait()
+	return kept.Close()
+}
+
+// follow does what the orders say, for the nodes that the graph has.
+func (r *Runner) follow(ctx context.Context) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	moved := make(chan struct{}, 1)
+	sub := r.opts.Graph.Subscribe()
+	defer sub.Close()
+	watching.Go(func() { r.watch(ctx, sub, moved) })
+	say := time.NewTicker(r.opts.Settings.Checkpoint)
+	defer say.Stop()
+	for {
+		r.reconcile(ctx)
+		r.say()
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.changed:
+		case <-moved:
+		case <-say.C:
+		}
+	}
+}
+
+// watch tells of commits that may matter: not of counters, nor of what this Runner said itself.
+func (r *Runner) watch(ctx context.Context, sub *graph.Subscription, moved chan struct{}) {
+	for {
+		commit, err := sub.Next(ctx)
+		switch {
+		case errors.Is(err, graph.ErrLagged):
+			sub.Resync()
+			notify(moved)
+		case err != nil:
+			return
+		case slices.ContainsFunc(commit.Changes, func(c graph.Change) bool { return !c.Sample }):
+			notify(moved)
+		}
+	}
+}
+
+// reconcile starts and stops taps until they are what the orders say.
+func (r *Runner) reconcile(ctx context.Context) {
+	view := r.opts.Graph.View()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wanted := map[tapKey]bool{}
+	captures := map[string]bool{}
+	r.absent = nil
+	for i := range r.orders.Captures {
+		o := &r.orders.Captures[i]
+		captures[o.Capture.UUID] = true
+		for _, node := range o.Nodes {
+			where, state, err := locate(view, node.ID)
+			if err != nil {
+				s := Status{Capture: o.Capture, NodeID: node.ID, NodeTID: node.TID, State: state, Error: err.Error()}
+				if a := r.out.find(accountKey(o.Capture.UUID, node.TID)); a != nil {
+					s.Ledger, s.DownUpper = a.ledger()
+				}
+				r.absent = append(r.absent, s)
+				continue
+			}
+			key := tapKey{o.Capture.UUID, node.ID}
+			wanted[key] = true
+			if t := r.taps[key]; t != nil {
+				if t.capture == o.Capture && t.place == where {
+					notify(t.moved)
+					continue
+				}
+				r.mu.Unlock() // the tap's end writes to the spool
+				t.close(false)
+				r.mu.Lock()
+			}
+			r.taps[key] = r.newTap(ctx, o.Capture, node, where)
+		}
+	}
+	for key, t := range maps.Clone(r.taps) {
+		if wanted[key] {
+			continue
+		}
+		_, alive := view.Node(key.node)
+		delete(r.taps, key)
+		r.mu.Unlock()
+		t.close(alive) // no longer wanted on a node that is there: what passes from now on is nobody's loss
+		r.mu.Lock()
+	}
+	if r.given {
+		r.out.forget(func(a *account) bool { return !captures[a.capture] })
+	}
+}
+
+func (r *Runner) newTap(ctx context.Context, c captureOrder, node order.Node, where place) *tap {
+	a := r.out.account(c.UUID, node.TID)
+	t := &tap{runner: r, capture: c, node: node, place: where, account: a, moved: make(chan struct{}, 1), done: make(chan struct{})}
+	ctx, t.cancel = context.WithCancel(ctx)
+	t.state.Store(&tapState{State: Waiting})
+	go t.run(ctx)
+	return t
+}
+
+// closeTaps ends all taps when the Runner ends.
+func (r *Runner) closeTaps() {
+	r.mu.Lock()
+	taps := slices.Collect(maps.Values(r.taps))
+	clear(r.taps)
+	r.mu.Unlock()
+	for _, t := range taps {
+		t.cancel()
+	}
+	for _, t := range taps {
+		t.close(false)
+	}
+}
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
