@@ -40,6 +40,11 @@ func (c *Client) Captures() Resource[skydive.Capture] {
 	return ResourceAt[skydive.Capture](c, skydive.PathCapture)
 }
 
+// CaptureStates are captures with what became of each on its nodes, which weft adds.
+func (c *Client) CaptureStates() Resource[skydive.CaptureState] {
+	return ResourceAt[skydive.CaptureState](c, skydive.PathCapture)
+}
+
 // Alerts watch an expression.
 func (c *Client) Alerts() Resource[skydive.Alert] {
 	return ResourceAt[skydive.Alert](c, skydive.PathAlert)

@@ -3,6 +3,7 @@ package apitest
 import (
 	"context"
 	"sync"
+	"testing"
 
 	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/internal/api"
@@ -163,4 +164,16 @@ func Flow(uuid, capture string) *flow.Flow {
 		Start:            1_700_000_000_000, Last: 1_700_000_001_000,
 		TrackingID: "0123456789abcdef", L3TrackingID: "fedcba9876543210",
 	}
+}
+
+// StartWithFlows is Start with a hub of flows of the test's own.
+func StartWithFlows(t testing.TB) (*Server, *FlowHub) {
+	t.Helper()
+	hub := new(FlowHub)
+	return Start(t, func(d *api.Deps) { d.Flows = hub }), hub
+}
+
+// Report publishes flows and counters of an agent.
+func (h *FlowHub) Report(flows []*flow.Flow, stats ...flow.Stats) {
+	h.Publish(&api.FlowBatch{Host: "test", Flows: flows, Stats: stats})
 }
