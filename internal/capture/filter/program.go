@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/net/bpf"
@@ -17,22 +16,54 @@ type SyntaxError struct {
 }
 
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("filter %q: byte %d: %s", e.Expression, e.Position, e.Text)
+	return fmt.Sprintf("filter %q: at byte %d: %s", e.Expression, e.Position, e.Text)
 }
 
 // Program is a compiled expression.
 type Program struct {
 	kernel []bpf.RawInstruction
-	vm     *bpf.VM
+	file   []bpf.RawInstruction
 }
 
-// Compile compiles an expression for packets of a link type, of which snap bytes are kept (0: all).
+// keepAll is what a filter returns for a packet that is to be kept whole.
+const keepAll = 256 << 10
+
+// maxLength bounds an expression, and with it the work to compile it.
+const maxLength = 16 << 10
+
+// Compile compiles an expression for packets of a link type, of which snap bytes are kept (0: all). The
+// empty expression passes everything. The error is a [*SyntaxError].
 func Compile(expression string, link flow.LinkType, snap int) (*Program, error) {
-	return nil, errors.New("filter compiler: not there yet")
+	if len(expression) > maxLength {
+		return nil, &SyntaxError{expression[:40] + "...", maxLength, fmt.Sprintf("longer than %d bytes", maxLength)}
+	}
+	frame, ok := frameOf(link)
+	if !ok {
+		return nil, &SyntaxError{expression, 0, fmt.Sprintf("link type %d: filters are for Ethernet, raw IP and Linux cooked captures", link)}
+	}
+	tree, err := parse(expression)
+	if err != nil {
+		return nil, err
+	}
+	keep := uint32(keepAll)
+	if snap > 0 {
+		keep = uint32(min(snap, keepAll))
+	}
+	program := new(Program)
+	for _, way := range []struct {
+		kernel bool
+		to     *[]bpf.RawInstruction
+	}{{true, &program.kernel}, {false, &program.file}} {
+		g := &generator{expression: expression, frame: frame, kernel: way.kernel}
+		if *way.to, err = g.program(tree, keep); err != nil {
+			return nil, err
+		}
+	}
+	return program, nil
 }
 
-// Raw is the program for the kernel, which keeps the tags of VLANs beside the packet.
-func (p *Program) Raw() []bpf.RawInstruction { return p.kernel }
+// Raw is the program for the kernel, where the outer VLAN tag may lie beside the packet.
+func (p *Program) Raw() []bpf.RawInstruction { return append([]bpf.RawInstruction(nil), p.kernel...) }
 
-// Match reports whether a packet that holds its VLAN tags passes, as in a file.
-func (p *Program) Match(data []byte, length int) bool { return false }
+// Match reports whether a packet that holds its VLAN tags passes, as in a file; length is that on the wire.
+func (p *Program) Match(data []byte, length int) bool { return run(p.file, data, uint32(length)) != 0 }
