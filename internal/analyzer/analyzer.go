@@ -11,7 +11,8 @@
 // batch which never came, leads to a request for the origin's whole state, repeated with a
 // growing delay until the graph has caught up (resync.go). A host that stays away is marked
 // and, after a setting, its part of the graph expires (presence.go). Rules are executed
-// against the live graph (rules.go). What persistent origins said is kept on JetStream's
+// against the live graph (rules.go). Captures are handed out to the hosts of the nodes that
+// their queries give (captures.go). What persistent origins said is kept on JetStream's
 // disk and said again at the next start (persist.go).
 //
 // [New] is inert. [Analyzer.Start] returns when the graph holds what survived the last run;
@@ -85,6 +86,7 @@ type Analyzer struct {
 	members  members
 	vault    vault
 	rules    *rules
+	captures *captures
 	counters counters
 
 	toldUnreadable time.Time // see unreadable
@@ -132,7 +134,7 @@ func New(opts Options) (*Analyzer, error) {
 	a.members.byName, a.members.dropped = map[string]*peer{}, map[string]time.Time{}
 	a.vault.saved, a.vault.waiting = map[string]bool{}, map[string][]graph.Event{}
 	a.vault.due = make(chan struct{}, 1)
-	a.rules = newRules(a)
+	a.rules, a.captures = newRules(a), newCaptures(a)
 	if opts.Registry != nil {
 		if err := a.register(opts.Registry); err != nil {
 			return nil, err
@@ -186,6 +188,7 @@ func (a *Analyzer) Start(ctx context.Context) error {
 	}
 	a.running.Go(func() { a.save(running) })
 	a.running.Go(func() { a.rules.run(running) })
+	a.running.Go(func() { a.captures.run(running) })
 	return nil
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/weft-net/weft/internal/api"
 	"github.com/weft-net/weft/internal/bus"
 	"github.com/weft-net/weft/internal/bus/resource"
+	"github.com/weft-net/weft/internal/capture/runner"
+	"github.com/weft-net/weft/internal/flowquery"
 	"github.com/weft-net/weft/internal/probe"
 	"github.com/weft-net/weft/skydive"
 )
@@ -38,14 +40,28 @@ func (a *App) specs() ([]probe.Spec, error) {
 	return chosen, nil
 }
 
-func (a *App) startAgent(ctx context.Context, stop context.CancelCauseFunc, opts bus.ConnOptions, undo *stack) (*agent.Agent, *bus.Conn, error) {
+// host is what runs on a host.
+type host struct {
+	agent    *agent.Agent
+	captures *runner.Runner
+	conn     *bus.Conn
+}
+
+func (a *App) startAgent(ctx context.Context, stop context.CancelCauseFunc, opts bus.ConnOptions, undo *stack) (*host, error) {
 	opts.Member, opts.Logger, opts.GiveUp = a.cfg.Host, a.log, ctx.Done()
 	conn, err := bus.Connect(opts)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	undo.push(conn.Close)
+	var runs atomic.Pointer[runner.Runner]
 	ag, err := agent.New(agent.Options{
+		Orders: func() uint64 {
+			if r := runs.Load(); r != nil {
+				return r.OrdersHash()
+			}
+			return 0
+		},
 		Host: a.cfg.Host, Version: a.opts.Version, Conn: conn, Probes: a.checked.probes, Logger: a.log, Now: a.opts.Now, Registry: a.registry,
 		Graph: graph.Options{OrphanAge: a.cfg.Graph.OrphanAge, OrphanMax: a.cfg.Graph.OrphanMax, SamplesKept: 1},
 		Settings: probe.Settings{
@@ -57,8 +73,13 @@ func (a *App) startAgent(ctx context.Context, stop context.CancelCauseFunc, opts
 		},
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	captures, err := a.newCaptures(ag, conn, undo)
+	if err != nil {
+		return nil, err
+	}
+	runs.Store(captures)
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -67,8 +88,11 @@ func (a *App) startAgent(ctx context.Context, stop context.CancelCauseFunc, opts
 		}
 	})
 	undo.push(func() { cancel(); running.Wait() })
+	if err := a.startCaptures(ctx, captures, conn, undo); err != nil {
+		return nil, err
+	}
 	undo.push(every(ctx, trimEvery, ag.Graph().Trim))
-	return ag, conn, nil
+	return &host{ag, captures, conn}, nil
 }
 
 // startAgentBeside starts the agent of an allinone.
@@ -77,7 +101,7 @@ func (a *App) startAgentBeside(ctx context.Context, stop context.CancelCauseFunc
 	if server == nil {
 		opts = a.remoteBus()
 	}
-	_, _, err := a.startAgent(ctx, stop, opts, undo)
+	_, err := a.startAgent(ctx, stop, opts, undo)
 	return err
 }
 
@@ -96,10 +120,11 @@ func (a *App) remoteBus() bus.ConnOptions {
 // startAgentOnly starts an agent that brings what it sees to analyzers elsewhere. It
 // serves its own part of the graph to readers.
 func (a *App) startAgentOnly(ctx context.Context, stop context.CancelCauseFunc, undo *stack) (*service, error) {
-	ag, conn, err := a.startAgent(ctx, stop, a.remoteBus(), undo)
+	here, err := a.startAgent(ctx, stop, a.remoteBus(), undo)
 	if err != nil {
 		return nil, err
 	}
+	ag, conn := here.agent, here.conn
 	store, err := resource.New(ctx, resource.Options{Now: a.opts.Now})
 	if err != nil {
 		return nil, err
@@ -110,6 +135,7 @@ func (a *App) startAgentOnly(ctx context.Context, stop context.CancelCauseFunc, 
 	}
 	engine := gremlin.New(ag.Graph(), gremlin.Options{
 		Now: a.opts.Now, Deadline: a.cfg.Query.Deadline, MaxResults: a.cfg.Query.MaxResults, Logger: a.log,
+		Flows: flowquery.Local(here.captures),
 	})
 	return a.serveAPI(api.Deps{
 		Graph: ag.Graph(), Engine: engine, Committer: readOnly{}, Store: store, Service: skydive.ServiceAgent,

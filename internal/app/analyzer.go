@@ -58,8 +58,11 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 			}
 		},
 	})
+	var known atomic.Pointer[analyzer.Analyzer]
+	flows := a.newFlows(conn, g, func() []string { return captureHosts(known.Load()) })
 	engine := gremlin.New(g, gremlin.Options{
 		Now: a.opts.Now, Deadline: a.cfg.Query.Deadline, MaxResults: a.cfg.Query.MaxResults, Logger: a.log,
+		Flows: flows.source,
 	})
 	an, err := analyzer.New(analyzer.Options{
 		Host: a.cfg.Host, Version: a.opts.Version, Conn: conn, Graph: g, Engine: engine, Store: store,
@@ -75,6 +78,10 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 		return nil, err
 	}
 	undo.push(an.Close)
+	known.Store(an)
+	if err := a.startFlows(ctx, flows, conn, a.stream(server, file), undo); err != nil {
+		return nil, err
+	}
 
 	if a.opts.Role == AllInOne {
 		if err := a.startAgentBeside(ctx, stop, server, undo); err != nil {
@@ -95,8 +102,8 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 	}
 	return a.serveAPI(api.Deps{
 		Graph: g, Engine: engine, Committer: an, Store: store, Status: func() any { return analyzerStatus(an, g) }, Ready: an.Ready,
-		Speaks: an.Speaks,
-		Notes:  func() []string { return persistenceNotes(an.Bus()) },
+		Speaks: an.Speaks, Flows: flows.hub, Captures: an.Captures,
+		Notes: func() []string { return persistenceNotes(an.Bus()) },
 	}, &apiServer)
 }
 

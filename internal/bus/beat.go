@@ -25,6 +25,7 @@ type Beat struct {
 	Version  string
 	Origins  []Position
 	Probes   map[string]string `json:",omitempty"` // state of each probe of an agent
+	Orders   uint64            `json:",omitempty"` // hash of the capture orders that an agent follows; 0: it never got any
 	// A long list of origins comes in pages, one after the other.
 	Page  int `json:",omitempty"` // from 0
 	Pages int `json:",omitempty"` // 0: there is one

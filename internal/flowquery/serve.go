@@ -1,0 +1,172 @@
+// Package flowquery asks the agents about the flows of now. [Serve] answers at the agent, from what its captures
+// hold; [Source] asks at the analyzer: it sends each question to the hosts that can know, all at once, and takes
+// their answers one after the other, in the order of the hosts' names. Questions about the past go to a
+// flowstore.Store.
+//
+// A host that does not answer in time is named in a warning of the result, which then holds what the others said.
+// Flows travel as messages of Skydive's flow protobuf; filters are evaluated at the agent, which sends no more
+// than the query's limit.
+//
+// Source may be used from any goroutine; each question starts goroutines that end with it. Serve runs each answer
+// on a goroutine of its own until its stop function is called.
+package flowquery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/gremlin"
+	"github.com/weft-net/weft/internal/bus"
+	"github.com/weft-net/weft/internal/flowquery/row"
+)
+
+const (
+	flowsVerb   = "flows"
+	packetsVerb = "packets"
+	partBytes   = 128 << 10 // of a part of an answer, about
+	mostAnswers = 16        // given at once by one agent
+	mostUUIDs   = 100_000   // of a question for packets
+)
+
+// Live is what an agent's captures hold now.
+type Live interface {
+	// Flows gives the flows that the query wants: filtered, and at most Offset+Limit where that is safe. A flow is
+	// the caller's until the next one.
+	Flows(ctx context.Context, q *gremlin.FlowQuery) iter.Seq2[*flow.Flow, error]
+	// RawPackets gives the packets kept of flows, by UUID.
+	RawPackets(ctx context.Context, uuids []string) (map[string][]flow.RawPacket, error)
+}
+
+// Serve answers the questions of analyzers from what is live on this member. What it returns ends that.
+func Serve(conn *bus.Conn, live Live) (stop func(), err error) {
+	flows, err := conn.OnAsk(flowsVerb, mostAnswers, func(ctx context.Context, data []byte, say func([]byte) error) error {
+		q, err := gremlin.ParseFlowQuery(data)
+		if err != nil {
+			return err
+		}
+		q.Warn = func(string) {}
+		return sayFlows(live.Flows(ctx, q), say)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("flow queries: %w", err)
+	}
+	packets, err := conn.OnAsk(packetsVerb, mostAnswers, func(ctx context.Context, data []byte, say func([]byte) error) error {
+		var uuids []string
+		if err := json.Unmarshal(data, &uuids); err != nil {
+			return fmt.Errorf("raw packets: %w", err)
+		}
+		if len(uuids) > mostUUIDs {
+			return fmt.Errorf("raw packets of %d flows: at most %d at once", len(uuids), mostUUIDs)
+		}
+		found, err := live.RawPackets(ctx, uuids)
+		if err != nil {
+			return err
+		}
+		return sayFlows(withPackets(uuids, found), say)
+	})
+	if err != nil {
+		flows()
+		return nil, fmt.Errorf("flow queries: %w", err)
+	}
+	return func() { flows(); packets() }, nil
+}
+
+// withPackets makes flows of which only the UUID and the packets are known, a few packets at a time.
+func withPackets(uuids []string, found map[string][]flow.RawPacket) iter.Seq2[*flow.Flow, error] {
+	return func(yield func(*flow.Flow, error) bool) {
+		for _, uuid := range uuids {
+			var some []flow.RawPacket
+			size := 0
+			for _, p := range found[uuid] {
+				some, size = append(some, p), size+len(p.Data)
+				if size > partBytes {
+					if !yield(&flow.Flow{UUID: uuid, LastRawPackets: some}, nil) {
+						return
+					}
+					some, size = nil, 0
+				}
+			}
+			if len(some) > 0 && !yield(&flow.Flow{UUID: uuid, LastRawPackets: some}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func sayFlows(flows iter.Seq2[*flow.Flow, error], say func([]byte) error) error {
+	var part []byte
+	for f, err := range flows {
+		if err != nil {
+			return err
+		}
+		part = flow.AppendMessageFlow(part, f)
+		if len(part) >= partBytes {
+			if err := say(part); err != nil {
+				return err
+			}
+			part = part[:0]
+		}
+	}
+	if len(part) == 0 {
+		return nil
+	}
+	return say(part)
+}
+
+// local is a Source of one process: the API of an agent answers from it.
+type local struct{ live Live }
+
+// Local makes a gremlin.FlowSource of what is live here. It knows nothing of the past.
+func Local(live Live) gremlin.FlowSource { return local{live} }
+
+var errNoPast = errors.New("an agent knows the flows of now only: ask an analyzer about the past")
+
+// Flows implements gremlin.FlowSource.
+func (l local) Flows(ctx context.Context, q gremlin.FlowQuery) iter.Seq2[gremlin.Flow, error] {
+	return func(yield func(gremlin.Flow, error) bool) {
+		if !q.Live {
+			yield(nil, errNoPast)
+			return
+		}
+		for f, err := range l.live.Flows(ctx, &q) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(row.Row{Flow: f.Clone()}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Metrics implements gremlin.FlowSource.
+func (l local) Metrics(_ context.Context, _ gremlin.FlowQuery, f gremlin.Flow) ([]gremlin.FlowMetric, error) {
+	return liveMetric(f), nil
+}
+
+func liveMetric(f gremlin.Flow) []gremlin.FlowMetric {
+	if r, ok := f.(row.Row); ok {
+		if m := row.LastMetric(r.Flow); m != nil {
+			return []gremlin.FlowMetric{row.Metric(m)}
+		}
+	}
+	return nil
+}
+
+// RawPackets implements gremlin.FlowSource.
+func (l local) RawPackets(ctx context.Context, _ gremlin.FlowQuery, flows []gremlin.Flow, bpf string) (map[string][]gremlin.RawPacket, error) {
+	uuids := make([]string, len(flows))
+	for i, f := range flows {
+		uuids[i] = f.UUID()
+	}
+	found, err := l.live.RawPackets(ctx, uuids)
+	if err != nil {
+		return nil, err
+	}
+	return sift(found, bpf)
+}

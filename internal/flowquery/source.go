@@ -1,0 +1,271 @@
+package flowquery
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/graph"
+	"github.com/weft-net/weft/gremlin"
+	"github.com/weft-net/weft/internal/bus"
+	"github.com/weft-net/weft/internal/capture/filter"
+	"github.com/weft-net/weft/internal/flowquery/row"
+	"github.com/weft-net/weft/internal/flowstore"
+)
+
+// Options are what a Source needs.
+type Options struct {
+	Conn  *bus.Conn
+	Graph *graph.Graph    // tells the host of a node
+	Store flowstore.Store // of the past
+	// Hosts are those that run captures now.
+	Hosts func() []string
+	// Timeout is how long an agent may take for its whole answer, 5 s.
+	Timeout time.Duration
+}
+
+// Source implements gremlin.FlowSource at an analyzer.
+type Source struct {
+	opts   Options
+	asked  atomic.Uint64
+	silent atomic.Uint64
+}
+
+// New makes a Source.
+func New(opts Options) *Source {
+	opts.Timeout = cmp.Or(opts.Timeout, 5*time.Second)
+	return &Source{opts: opts}
+}
+
+// Stats says how many questions went to hosts, and how many of them were not answered.
+func (s *Source) Stats() (asked, silent uint64) { return s.asked.Load(), s.silent.Load() }
+
+// Flows implements gremlin.FlowSource.
+func (s *Source) Flows(ctx context.Context, q gremlin.FlowQuery) iter.Seq2[gremlin.Flow, error] {
+	if !q.Live {
+		return func(yield func(gremlin.Flow, error) bool) {
+			for f, err := range s.opts.Store.Flows(ctx, q) {
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if !yield(row.Row{Flow: f}, nil) {
+					return
+				}
+			}
+		}
+	}
+	return func(yield func(gremlin.Flow, error) bool) {
+		question, err := q.MarshalJSON()
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for f, err := range s.scatter(ctx, s.hosts(&q), flowsVerb, question, q.Warn) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(row.Row{Flow: f}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// hosts are those that can know flows that the query wants.
+func (s *Source) hosts(q *gremlin.FlowQuery) []string {
+	running := s.opts.Hosts()
+	slices.Sort(running)
+	running = slices.Compact(running)
+	if q.AllNodes {
+		return running
+	}
+	var hosts []string
+	view := s.opts.Graph.View()
+	for _, tid := range q.NodeTIDs {
+		nodes, _, indexed := view.Lookup("TID", graph.String(tid))
+		if !indexed {
+			return running
+		}
+		for n := range nodes {
+			if host := n.Host(); slices.Contains(running, host) && !slices.Contains(hosts, host) {
+				hosts = append(hosts, host)
+			}
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
+}
+
+// scatter asks all hosts at once and gives their flows, host after host. A host that fails is warned of.
+func (s *Source) scatter(ctx context.Context, hosts []string, verb string, question []byte, warn func(string)) iter.Seq2[*flow.Flow, error] {
+	return func(yield func(*flow.Flow, error) bool) {
+		asking, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer cancel()
+		answers := make([]chan answer, len(hosts))
+		for i, host := range hosts {
+			answers[i] = make(chan answer, 2)
+			running.Go(func() { s.ask(asking, host, verb, question, answers[i]) })
+		}
+		for i, host := range hosts {
+			for a := range answers[i] {
+				if err := ctx.Err(); err != nil {
+					yield(nil, context.Cause(ctx))
+					return
+				}
+				if a.err != nil {
+					s.silent.Add(1)
+					if warn != nil {
+						warn(s.complaint(host, a.err))
+					}
+					continue
+				}
+				for _, f := range a.flows {
+					if !yield(f, nil) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+func (s *Source) complaint(host string, err error) string {
+	if errors.Is(err, bus.ErrSilent) {
+		return fmt.Sprintf("host %s did not answer within %s: its flows are missing, or some of them", host, s.opts.Timeout)
+	}
+	return fmt.Sprintf("host %s: %v: its flows are missing, or some of them", host, err)
+}
+
+type answer struct {
+	flows []*flow.Flow
+	err   error
+}
+
+// ask puts the parts of one host's answer into the channel, and closes it.
+func (s *Source) ask(ctx context.Context, host, verb string, question []byte, into chan<- answer) {
+	defer close(into)
+	s.asked.Add(1)
+	give := func(a answer) bool {
+		select {
+		case into <- a:
+			return true
+		case <-ctx.Done():
+			if a.err != nil { // the reader is told why there is no more, if it still reads
+				select {
+				case into <- a:
+				default:
+				}
+			}
+			return false
+		}
+	}
+	for part, err := range s.opts.Conn.Ask(ctx, host, verb, question) {
+		var m flow.Message
+		if err == nil {
+			err = m.DecodeProto(part)
+		}
+		if err != nil {
+			give(answer{err: err})
+			return
+		}
+		if !give(answer{flows: m.Flows}) {
+			return
+		}
+	}
+}
+
+// Metrics implements gremlin.FlowSource.
+func (s *Source) Metrics(ctx context.Context, q gremlin.FlowQuery, f gremlin.Flow) ([]gremlin.FlowMetric, error) {
+	if q.Live {
+		return liveMetric(f), nil
+	}
+	metrics, err := s.opts.Store.Metrics(ctx, q, f.UUID())
+	out := make([]gremlin.FlowMetric, len(metrics))
+	for i := range metrics {
+		out[i] = row.Metric(&metrics[i])
+	}
+	return out, err
+}
+
+// RawPackets implements gremlin.FlowSource.
+func (s *Source) RawPackets(ctx context.Context, q gremlin.FlowQuery, flows []gremlin.Flow, bpf string) (map[string][]gremlin.RawPacket, error) {
+	uuids := make([]string, 0, len(flows))
+	tids := map[string]bool{}
+	for _, f := range flows {
+		if r, ok := f.(row.Row); !ok || r.Flow.RawPacketsCaptured > 0 || !q.Live {
+			uuids = append(uuids, f.UUID())
+			tid, _ := f.Field("NodeTID")
+			tids[tid.String()] = true
+		}
+	}
+	if len(uuids) == 0 {
+		return sift(nil, bpf)
+	}
+	if !q.Live {
+		found, err := s.opts.Store.RawPackets(ctx, q, uuids)
+		if err != nil {
+			return nil, err
+		}
+		return sift(found, bpf)
+	}
+	where := gremlin.FlowQuery{}
+	for tid := range tids {
+		where.NodeTIDs = append(where.NodeTIDs, tid)
+	}
+	found := map[string][]flow.RawPacket{}
+	for some := range slices.Chunk(uuids, mostUUIDs/10) {
+		question, err := json.Marshal(some)
+		if err != nil {
+			return nil, fmt.Errorf("raw packets: %w", err)
+		}
+		for f, err := range s.scatter(ctx, s.hosts(&where), packetsVerb, question, q.Warn) {
+			if err != nil {
+				return nil, err
+			}
+			found[f.UUID] = append(found[f.UUID], f.LastRawPackets...)
+		}
+	}
+	return sift(found, bpf)
+}
+
+// sift keeps the packets that an expression selects.
+func sift(found map[string][]flow.RawPacket, bpf string) (map[string][]gremlin.RawPacket, error) {
+	programs := map[flow.LinkType]*filter.Program{}
+	if bpf != "" { // a bad expression is an error also where there is no packet
+		if _, err := filter.Compile(bpf, flow.LinkEthernet, 1<<16); err != nil {
+			return nil, err
+		}
+	}
+	out := map[string][]gremlin.RawPacket{}
+	for uuid, packets := range found {
+		for _, p := range packets {
+			if bpf != "" {
+				program := programs[p.LinkType]
+				if program == nil {
+					var err error
+					if program, err = filter.Compile(bpf, p.LinkType, 1<<16); err != nil {
+						return nil, err
+					}
+					programs[p.LinkType] = program
+				}
+				if !program.Match(p.Data, len(p.Data)) {
+					continue
+				}
+			}
+			out[uuid] = append(out[uuid], gremlin.RawPacket{Timestamp: p.Timestamp, Index: p.Index, Data: p.Data, LinkType: int64(p.LinkType)})
+		}
+	}
+	return out, nil
+}
