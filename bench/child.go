@@ -32,21 +32,26 @@ type childReport struct {
 
 // inChild runs a measurement in a process of its own.
 func inChild(ctx context.Context, what string, size int) (*childReport, error) {
+	report := new(childReport)
+	return report, reportOf(ctx, report, what, size, 0)
+}
+
+// reportOf runs a measurement in a process of its own and reads what it prints.
+func reportOf(ctx context.Context, report any, what string, size, packets int) error {
 	program, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	command := exec.CommandContext(ctx, program, "-child", what, "-size", strconv.Itoa(size))
+	command := exec.CommandContext(ctx, program, "-child", what, "-size", strconv.Itoa(size), "-packets", strconv.Itoa(packets))
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {
-		return nil, fmt.Errorf("child: %w", err)
+		return fmt.Errorf("child: %w", err)
 	}
-	report := new(childReport)
 	if err := json.Unmarshal(out, report); err != nil {
-		return nil, fmt.Errorf("child's report: %w", err)
+		return fmt.Errorf("child's report: %w", err)
 	}
-	return report, nil
+	return nil
 }
 
 func graphLoad(ctx context.Context, b *bench) ([]figure, error) {
@@ -76,7 +81,19 @@ func graphRead(ctx context.Context, b *bench) ([]figure, error) {
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
-func runChild(what string, size int) error {
+func runChild(what string, size, packets int) error {
+	switch what {
+	case "flow-table":
+		return childTable(size, packets)
+	case "flow-memory":
+		return childMemory(size, packets)
+	case "flow-scan":
+		return childScan(size, packets)
+	case "flow-send":
+		return childSend(size, packets)
+	case "flow-ring":
+		return childRing()
+	}
 	report, g, err := load(size)
 	if err != nil {
 		return err

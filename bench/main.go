@@ -26,6 +26,7 @@ import (
 type bench struct {
 	weft    string // the binary under test
 	short   bool
+	packets int    // of the capture files
 	profile string // where the publisher rows leave a CPU profile of the server
 	log     io.Writer
 }
@@ -57,15 +58,17 @@ func run(ctx context.Context, args []string) error {
 		out   = flags.String("out", "results", "directory of the results; empty: not kept")
 		child = flags.String("child", "", "internal: what a child process measures")
 		size  = flags.Int("size", 0, "internal: how much it measures")
+		count = flags.Int("packets", 0, "internal: in how many packets")
 	)
 	flags.StringVar(&b.weft, "weft", "../bin/weft", "the binary to measure")
 	flags.BoolVar(&b.short, "short", false, "a tenth of the size")
+	flags.IntVar(&b.packets, "file-packets", 10_000_000, "packets of the capture files")
 	flags.StringVar(&b.profile, "profile", "", "write a CPU profile of the server while one client publishes without a break")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *child != "" {
-		return runChild(*child, *size)
+		return runChild(*child, *size, *count)
 	}
 	pattern, err := regexp.Compile(*only)
 	if err != nil {

@@ -2,6 +2,10 @@ package main
 
 // rows is the table, in the order in which it is printed.
 func rows() []row {
+	return append(graphRows(), flowRows()...)
+}
+
+func graphRows() []row {
 	return []row{
 		{
 			name: "graph-load", what: "1,000,000 nodes + 1,000,000 edges, 10 keys each, into graph",
