@@ -2,6 +2,7 @@ package afpacket
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -64,8 +65,12 @@ func attach(fd int, program []bpf.RawInstruction) error {
 	for i, instruction := range program {
 		filter[i] = unix.SockFilter{Code: instruction.Op, Jt: instruction.Jt, Jf: instruction.Jf, K: instruction.K}
 	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+	err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
 		&unix.SockFprog{Len: uint16(len(filter)), Filter: unsafe.SliceData(filter)})
+	if errors.Is(err, unix.ENOMEM) {
+		return fmt.Errorf("%d instructions: %w: shorten the expression or raise net.core.optmem_max", len(program), err)
+	}
+	return err
 }
 
 // bigEndian is htons.
