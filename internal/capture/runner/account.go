@@ -96,11 +96,8 @@ func (a *account) ledger() (l flow.Ledger, upper bool) {
 func (a *account) entry() spool.Entry {
 	l := a.sum()
 	p := position{
-		Received: l.Received, Reported: a.base.Reported, Bytes: l.CountedBytes, Drops: l.Drops[:], Flows: l.Flows, Evicted: l.FlowsEvicted,
+		Received: l.Received, Reported: a.reported(), Bytes: l.CountedBytes, Drops: l.Drops[:], Flows: l.Flows, Evicted: l.FlowsEvicted,
 		Face: a.face, Zero: a.zero, Upper: a.upper, Drifted: a.drifted,
-	}
-	for _, part := range a.rings {
-		p.Reported += part.kept
 	}
 	data, err := json.Marshal(&p)
 	if err != nil { // no value of this type fails
@@ -187,7 +184,14 @@ func (a *account) drop(packets uint64) {
 	a.base.Reported -= packets
 }
 
-func (a *account) reported() uint64 { return a.sum().Reported }
+// reported is how many packets are in reports that the spool took, and did not drop. The caller holds mu.
+func (a *account) reported() uint64 {
+	n := a.base.Reported
+	for _, part := range a.rings {
+		n += part.kept
+	}
+	return n
+}
 
 // join adds a ring; leave takes its last figures into the base.
 func (a *account) join(r *ring) {

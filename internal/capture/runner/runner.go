@@ -39,6 +39,7 @@ type Options struct {
 	Host     string
 	Graph    *graph.Graph        // the agent's: where nodes are found
 	Sink     probe.Sink          // of an origin of its own, on whose behalf nodes get their Captures layer
+	Origin   string              // of Sink; captures@HOST
 	Publish  order.FlowPublisher // nil: batches wait in the spool
 	Dir      string              // of the spool and the last orders; "" = memory only
 	Settings Settings
@@ -100,6 +101,7 @@ func New(opts Options) (*Runner, error) {
 	if opts.Counters == nil {
 		opts.Counters = InterfaceCounters
 	}
+	setDefault(&opts.Origin, "captures@"+opts.Host)
 	set := &opts.Settings
 	setDefault(&set.Checkpoint, 2*time.Second)
 	setDefault(&set.Retry, time.Second)
@@ -212,6 +214,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	return kept.Close()
 }
 
+const settle = 10 * time.Millisecond
+
 // follow does what the orders say, for the nodes that the graph has.
 func (r *Runner) follow(ctx context.Context) {
 	var watching sync.WaitGroup
@@ -224,13 +228,21 @@ func (r *Runner) follow(ctx context.Context) {
 	defer say.Stop()
 	for {
 		r.reconcile(ctx)
-		r.say()
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.changed:
-		case <-moved:
+			r.say()
 		case <-say.C:
+			r.say()
+		case <-moved:
+			// The graph may change a thousand times a second.
+			pause := time.NewTimer(settle)
+			select {
+			case <-ctx.Done():
+			case <-pause.C:
+			}
+			pause.Stop()
 		}
 	}
 }
@@ -245,22 +257,32 @@ func (r *Runner) watch(ctx context.Context, sub *graph.Subscription, moved chan 
 			notify(moved)
 		case err != nil:
 			return
+		case commit.Origin == r.opts.Origin:
 		case slices.ContainsFunc(commit.Changes, func(c graph.Change) bool { return !c.Sample }):
 			notify(moved)
 		}
 	}
 }
 
-// reconcile starts and stops taps until they are what the orders say.
+// reconcile starts and stops taps until they are what the orders say. Only the goroutine of follow calls it.
 func (r *Runner) reconcile(ctx context.Context) {
 	view := r.opts.Graph.View()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	wanted := map[tapKey]bool{}
+	all, given, old := r.orders.Captures, r.given, maps.Clone(r.taps)
+	r.mu.Unlock()
+
+	type start struct {
+		key     tapKey
+		capture captureOrder
+		node    order.Node
+		place   place
+	}
+	var starts []start
+	var absent []Status
+	kept := map[tapKey]bool{}
 	captures := map[string]bool{}
-	r.absent = nil
-	for i := range r.orders.Captures {
-		o := &r.orders.Captures[i]
+	for i := range all {
+		o := &all[i]
 		captures[o.Capture.UUID] = true
 		for _, node := range o.Nodes {
 			where, state, err := locate(view, node.ID)
@@ -269,41 +291,48 @@ func (r *Runner) reconcile(ctx context.Context) {
 				if a := r.out.find(accountKey(o.Capture.UUID, node.TID)); a != nil {
 					s.Ledger, s.DownUpper = a.ledger()
 				}
-				r.absent = append(r.absent, s)
+				absent = append(absent, s)
 				continue
 			}
 			key := tapKey{o.Capture.UUID, node.ID}
-			wanted[key] = true
-			if t := r.taps[key]; t != nil {
-				if t.capture == o.Capture && t.place == where {
-					notify(t.moved)
-					continue
-				}
-				r.mu.Unlock() // the tap's end writes to the spool
-				t.close(false)
-				r.mu.Lock()
+			if t := old[key]; t != nil && t.capture == o.Capture && t.place == where {
+				kept[key] = true
+				continue
 			}
-			r.taps[key] = r.newTap(ctx, o.Capture, node, where)
+			starts = append(starts, start{key, o.Capture, node, where})
 		}
 	}
-	for key, t := range maps.Clone(r.taps) {
-		if wanted[key] {
+	// What ends goes first: what begins may carry on the same ledger. The end of a tap writes to the spool.
+	wanted := func(key tapKey) bool {
+		return slices.ContainsFunc(starts, func(s start) bool { return s.key == key })
+	}
+	for key, t := range old {
+		if kept[key] {
 			continue
 		}
 		_, alive := view.Node(key.node)
-		delete(r.taps, key)
-		r.mu.Unlock()
-		t.close(alive) // no longer wanted on a node that is there: what passes from now on is nobody's loss
-		r.mu.Lock()
+		// No longer wanted on a node that is there: what passes from now on is nobody's loss.
+		t.close(alive && !wanted(key))
 	}
-	if r.given {
+	r.mu.Lock()
+	r.absent = absent
+	for key := range old {
+		if !kept[key] {
+			delete(r.taps, key)
+		}
+	}
+	for _, s := range starts {
+		r.taps[s.key] = r.newTap(ctx, s.capture, s.node, s.place)
+	}
+	r.mu.Unlock()
+	if given {
 		r.out.forget(func(a *account) bool { return !captures[a.capture] })
 	}
 }
 
 func (r *Runner) newTap(ctx context.Context, c captureOrder, node order.Node, where place) *tap {
 	a := r.out.account(c.UUID, node.TID)
-	t := &tap{runner: r, capture: c, node: node, place: where, account: a, moved: make(chan struct{}, 1), done: make(chan struct{})}
+	t := &tap{runner: r, capture: c, node: node, place: where, account: a, done: make(chan struct{})}
 	ctx, t.cancel = context.WithCancel(ctx)
 	t.state.Store(&tapState{State: Waiting})
 	go t.run(ctx)

@@ -40,7 +40,6 @@ type tap struct {
 	place   place
 	account *account
 	cancel  context.CancelFunc
-	moved   chan struct{} // of size 1: the graph changed
 	done    chan struct{}
 	state   atomic.Pointer[tapState]
 
@@ -73,6 +72,7 @@ func (t *tap) run(ctx context.Context) {
 		switch {
 		case errors.Is(err, capture.ErrGone), errors.Is(err, fs.ErrNotExist):
 			t.set(Waiting, err)
+			wait = retry
 		default:
 			t.set(Failed, err)
 		}
@@ -82,7 +82,6 @@ func (t *tap) run(ctx context.Context) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-		case <-t.moved:
 		case <-timer.C:
 		}
 		timer.Stop()
