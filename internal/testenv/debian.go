@@ -22,6 +22,12 @@ func packageOf(program string) string {
 		return "frr"
 	case "ethtool", "nats-server":
 		return program
+	case "argus":
+		return "argus-server"
+	case "nfpcapd", "nfdump":
+		return "nfdump"
+	case "pmacctd":
+		return "pmacct"
 	case "bridge", "ip":
 		return "iproute2"
 	}
