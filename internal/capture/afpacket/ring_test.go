@@ -325,6 +325,17 @@ func TestANamespaceThatGoes(t *testing.T) {
 	})
 }
 
+func TestANamespaceThatIsReplacedIsGone(t *testing.T) {
+	w := newWire(t)
+	ring := w.open(Options{})[0]
+	w.send(numbers(5, 1000, 2000)...)
+	w.far.Delete()
+	testenv.IP(t, "netns", "add", w.far.Name) // another one by the same name
+	if given := untilEnd(t, ring, capture.ErrGone); given != 5 {
+		t.Errorf("%d packets before the end, want 5", given)
+	}
+}
+
 func TestAnInterfaceThatGoesDownAndComesBack(t *testing.T) {
 	for name, down := range map[string]bool{"down at first": true, "down later": false} {
 		t.Run(name, func(t *testing.T) {
