@@ -34,13 +34,13 @@ func lookup(v jsontext.Value, path string) (Value, bool) {
 				all = append(all, got)
 			}
 		}
-		return list(all)
+		return oneOf(all)
 	}
 	return Value{}, false
 }
 
-// list makes one value of several.
-func list(all []Value) (Value, bool) {
+// oneOf makes one value of several.
+func oneOf(all []Value) (Value, bool) {
 	switch len(all) {
 	case 0:
 		return Value{}, false
