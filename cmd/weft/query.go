@@ -26,7 +26,8 @@ EXPR is one argument (quote it); '-' reads it from standard input.`,
 		Example: `  weft query "G.V().Has('Type','netns')"
   weft query "G.V().Has('Name','eth0')" --columns Name,MTU,IPV4
   weft query "G.At('-5m').V().Has('Name','eth0').In()" --json
-  weft query "G.V().Has('Type','host').Out().Count()" --explain`,
+  weft query "G.V().Has('Type','host').Out().Count()" --explain
+  weft query "G.Flows().Has('Network','10.0.0.1').RawPackets()" --format pcap > some.pcap`,
 		Args:              rangeArgs(1, 1),
 		ValidArgsFunction: completeGremlin,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,15 +62,23 @@ EXPR is one argument (quote it); '-' reads it from standard input.`,
 				return q.raw(cmd, skydive.ContentJSON)
 			case "dot":
 				return q.raw(cmd, skydive.ContentGraphviz)
+			case "pcap":
+				if explain {
+					return usagef("--explain with --format pcap: a plan is shown as table or json")
+				}
+				if conn.sh.screen.terminal {
+					return usagef("--format pcap writes bytes that are not for a terminal: redirect it to a file, or pipe it into tshark -r -")
+				}
+				return q.raw(cmd, skydive.ContentPcap)
 			}
-			return usagef("--format %s: write json, dot or table", format)
+			return usagef("--format %s: write json, dot, pcap or table", format)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "table (default), json, or dot (graphs only: end the query with SubGraph())")
+	cmd.Flags().StringVar(&format, "format", "", "table (default), json, dot (graphs only: end the query with SubGraph()), or pcap (end it with RawPackets())")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "short for --format json")
 	cmd.Flags().BoolVar(&explain, "explain", false, "print how the query was answered: the steps with rows and time each")
 	cmd.Flags().StringVar(&columns, "columns", "", "columns of the table: metadata keys, or ID, Host, @Revision, … with commas between")
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json", "dot"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json", "dot", "pcap"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

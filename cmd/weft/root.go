@@ -44,6 +44,7 @@ answer, 4 refused for lack of rights, 5 not found.`
 	add(groupGraph, newQuery(conn), newListen(conn), newDump(conn))
 	add(groupGraph, newLoads(conn)...)
 	add(groupGraph, newResources(conn)...)
+	add(groupGraph, newCapture(conn), newFlows(conn))
 	add(groupAdmin, newStatus(conn), newConfig(sh), newUser(sh), newVersion(sh))
 	root.SetHelpCommandGroupID(groupAdmin)
 	root.SetCompletionCommandGroupID(groupAdmin)

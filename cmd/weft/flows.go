@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/go-json-experiment/json"
+	"github.com/spf13/cobra"
+
+	"github.com/weft-net/weft/client"
+	"github.com/weft-net/weft/flow"
+)
+
+func newFlows(conn *connection) *cobra.Command {
+	var (
+		file   flowsFileOptions
+		asJSON bool
+		follow bool
+		limit  int
+	)
+	cmd := &cobra.Command{
+		Use:   "flows [FILTER…|FILE…]",
+		Short: "Show flows: those of now, as they come, or those in capture files",
+		Long: `Shows the flows that captures count now; with --follow every report of a flow as it comes,
+until it is interrupted. FILTER is any number of terms, all of which have to hold:
+
+  KEY=VALUE  KEY!=VALUE  KEY>N  KEY>=N  KEY<N  KEY<=N  KEY~REGEX
+
+KEY is a field of a flow (Network.A, Metric.ABBytes, Application, …); ip, mac and port match
+either end, and app, capture, node, bytes and packets are short for the fields they name.
+A term that begins with a dot is appended as Gremlin (".Sort('Metric.ABBytes').Limit(5)").
+
+An argument that is a file, ends in .pcap or .pcapng (.gz, .zst), or is '-' is a capture file:
+its packets are turned into flows here, without an analyzer.`,
+		Example: `  weft flows ip=10.0.0.1 port=443
+  weft flows app=DNS "Metric.ABBytes>1000" ".Sort(DESC, 'Metric.ABBytes').Limit(10)"
+  weft flows --follow capture=$(weft capture create "G.V().Has('Name','eth0')")
+  weft flows trace.pcap.zst --filter "tcp port 443" --format csv`,
+		Args: rangeArgs(0, 1000),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if asJSON {
+				if file.format != "" && file.format != "json" {
+					return usagef("--json and --format %s: give one of them", file.format)
+				}
+				file.format = "json"
+			}
+			if limit < 0 {
+				return usagef("--limit %d: give a number from 1 on", limit)
+			}
+			files := 0
+			for _, arg := range args {
+				if isCaptureFile(arg) {
+					files++
+				}
+			}
+			switch {
+			case files > 0 && files < len(args):
+				return usagef("files and filters together: filter the packets of files with --filter")
+			case files > 0 && (follow || limit > 0):
+				return usagef("--follow and --limit are for flows of an analyzer, not for files")
+			case files > 0:
+				return runFlowsFile(cmd, conn.sh, args, file)
+			case file.filter != "" || file.maxFlows != 0:
+				return usagef("--filter and --max-flows are for capture files: write terms such as port=443 for flows of an analyzer")
+			}
+			terms, tail, err := parseTerms(args)
+			if err != nil {
+				return err
+			}
+			f := flowsCommand{conn: conn, format: file.format, terms: terms, tail: tail, limit: limit}
+			if follow {
+				return f.follow(cmd)
+			}
+			return f.query(cmd)
+		},
+	}
+	cmd.Flags().StringVar(&file.format, "format", "", "table (default), json (a flow a line) or csv")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "short for --format json")
+	cmd.Flags().BoolVar(&follow, "follow", false, "print each report of a flow as it comes")
+	cmd.Flags().IntVar(&limit, "limit", 0, "end after so many flows (0: all)")
+	cmd.Flags().StringVar(&file.filter, "filter", "", "of files: only packets that this expression of tcpdump takes")
+	cmd.Flags().IntVar(&file.maxFlows, "max-flows", 0, "of files: flows held at one time (0: as many as memory allows)")
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json", "csv"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+type flowsCommand struct {
+	conn   *connection
+	format string
+	terms  []flowTerm
+	tail   string
+	limit  int
+}
+
+// expression is the query for the flows of now.
+func (f flowsCommand) expression() string {
+	expr := "G.Flows()"
+	for _, t := range f.terms {
+		expr += t.gremlin()
+	}
+	expr += f.tail
+	if f.limit > 0 {
+		expr += fmt.Sprintf(".Limit(%d)", f.limit)
+	}
+	return expr
+}
+
+func (f flowsCommand) query(cmd *cobra.Command) error {
+	answer, err := f.conn.query(cmd.Context(), f.expression())
+	if err != nil {
+		return err
+	}
+	var flows []*flow.Flow
+	if json.Unmarshal(answer, &flows) != nil {
+		// A tail may give anything.
+		return resultPrinter{sh: f.conn.sh}.print(answer)
+	}
+	out := bufio.NewWriter(f.conn.sh.out)
+	rows, err := newFlowWriter(f.format, out, f.conn.sh.screen)
+	if err != nil {
+		return err
+	}
+	for _, one := range flows {
+		if err := rows.flow(one); err != nil {
+			return err
+		}
+	}
+	return errors.Join(rows.settle(), out.Flush())
+}
+
+func (f flowsCommand) follow(cmd *cobra.Command) error {
+	if f.tail != "" {
+		return usagef("%s with --follow: reports are filtered one by one, write terms such as port=443", f.tail)
+	}
+	out := bufio.NewWriter(f.conn.sh.out)
+	rows, err := newFlowWriter(f.format, out, f.conn.sh.screen)
+	if err != nil {
+		return err
+	}
+	ctx, sh := cmd.Context(), f.conn.sh
+	cl, err := f.conn.open(func(cfg *client.Config) { cfg.Logger = slog.New(sideHandler{sh: sh, name: "weft flows"}) })
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	stream, err := cl.Flows(ctx, client.FlowOptions{Captures: capturesOf(f.terms)})
+	if err != nil {
+		return f.conn.explainError(err)
+	}
+	defer stream.Close()
+	for printed := 0; ; {
+		ev, err := stream.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return f.conn.explainError(err)
+		case ev.Lost != nil:
+			sh.note("weft flows: %d flows were lost here, as this end or the connection did not keep up", ev.Lost.Flows)
+		}
+		for _, one := range ev.Flows {
+			if !matchAll(f.terms, one) {
+				continue
+			}
+			if err := rows.flow(one); err != nil {
+				return err
+			}
+			if printed++; printed == f.limit {
+				return errors.Join(rows.settle(), out.Flush())
+			}
+		}
+		if err := errors.Join(rows.settle(), out.Flush()); err != nil {
+			return err
+		}
+	}
+}
