@@ -104,10 +104,11 @@ func TestTrafficRepeatsForASeed(t *testing.T) {
 		})
 		return h.Sum64()
 	}
-	if digest(1) != digest(1) {
+	first, again := digest(1), digest(1)
+	if first != again {
 		t.Error("one seed gave two traffics")
 	}
-	if digest(1) == digest(2) {
+	if first == digest(2) {
 		t.Error("two seeds gave one traffic")
 	}
 }

@@ -11,8 +11,7 @@ type GRE struct {
 }
 
 func (l GRE) wrap(payload []byte, at place) []byte {
-	h := make([]byte, 4)
-	be.PutUint16(h[2:], or(l.Protocol, etherType(at.next())))
+	h := be.AppendUint16([]byte{0, 0}, or(l.Protocol, etherType(at.next())))
 	if l.HasChecksum {
 		h[0] |= 0x80
 		h = append(h, 0, 0, 0, 0)
