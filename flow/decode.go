@@ -161,6 +161,10 @@ func (d *decoder) decode(s *segment, p *Packet, at, wire int, what content, l3 b
 	case contentIPv6:
 		d.ipv6(s, &r)
 	}
+	if r.at == 0 && s.path == 0 {
+		s.flags = segBad // the network header is the link header, and it could not be read
+		return
+	}
 	if l3 && s.key[keyKind]&kindNetwork == 0 && s.flags&segLink != 0 {
 		s.addMACs() // without a network layer the link is all there is
 	}
