@@ -258,3 +258,84 @@ func TestFullSpoolIsCountedAsQueue(t *testing.T) {
 	})
 	w.awaitExact(r)
 }
+
+// With a filter the interface cannot tell what would have passed: what an outage cost is said as an upper bound.
+func TestFilteredCaptureOverAnOutage(t *testing.T) {
+	w := newWire(t)
+	dir := t.TempDir()
+	capture := skydive.Capture{UUID: "c1", BPFFilter: "udp port 7777"}
+	a, stop := start(t, Options{Graph: w.graph, Sink: w, Publish: newTaker(), Dir: dir})
+	if err := a.SetOrders(orders(capture, "v0")); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, a, Active)
+	w.send(100)
+	eventually(t, "what passes the filter is counted", func() string {
+		if l := only(a).Ledger; l.Received != 100 || l.Counted != 100 {
+			return fmt.Sprintf("%+v", l)
+		}
+		return ""
+	})
+	stop()
+	w.send(40)
+	b, _ := start(t, Options{Graph: w.graph, Sink: w, Publish: newTaker(), Dir: dir})
+	s := awaitState(t, b, Active)
+	if down := s.Ledger.Drops[flow.CauseDown]; !s.DownUpper || down < 40 || !s.Ledger.Balanced() {
+		t.Errorf("upper bound %v, %+v", s.DownUpper, s.Ledger)
+	}
+	eventually(t, "the node calls it an upper bound", func() string {
+		node, _ := w.graph.View().Node("v0")
+		list, _ := node.Field("Captures")
+		for item := range list.All() {
+			ledger, _ := item.Object().Get("Ledger")
+			drops, _ := ledger.Object().Get("Drops")
+			if n, _ := drops.Object().Get("agent_down_upper"); n.Int() >= 40 {
+				return ""
+			}
+		}
+		return list.String()
+	})
+}
+
+func TestTwoCapturesOnOneNodeWithSeveralRings(t *testing.T) {
+	w := newWire(t)
+	r, _ := start(t, Options{Graph: w.graph, Sink: w, Publish: newTaker(), Settings: Settings{Rings: 2}})
+	o := orders(skydive.Capture{UUID: "c1"}, "v0")
+	o.Captures = append(o.Captures, orders(skydive.Capture{UUID: "c2", LayerKeyMode: "L3"}, "v0").Captures...)
+	o.Seal()
+	if err := r.SetOrders(o); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "both run", func() string {
+		for _, s := range r.Captures() {
+			if s.State != Active {
+				return string(s.State) + " " + s.Error
+			}
+		}
+		if len(r.Captures()) != 2 {
+			return "not both"
+		}
+		return ""
+	})
+	w.send(300)
+	eventually(t, "both count all", func() string {
+		for _, s := range r.Captures() {
+			if s.Ledger.Received < 300 || int64(s.Ledger.Received) != w.counter()-s.Zero {
+				return fmt.Sprintf("%s: %+v", s.Capture.UUID, s.Ledger)
+			}
+		}
+		return ""
+	})
+	flows := map[string]int{}
+	for f, err := range r.Flows(t.Context(), &gremlin.FlowQuery{AllNodes: true, Limit: 100}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Transport != nil && f.Transport.B == 7777 {
+			flows[f.CaptureID]++
+		}
+	}
+	if flows["c1"] != 1 || flows["c2"] != 1 {
+		t.Errorf("flows %v", flows)
+	}
+}
