@@ -24,6 +24,9 @@ var capturable = [...]string{
 // step that is not a filter, an order or a range, is offered to the source.
 func runFlows(x *exec, i int, s *planStep, in stream) stream {
 	q := &FlowQuery{Live: in.scope.live, From: in.scope.from, To: in.scope.to, AllNodes: in.kind == kindGraph, Limit: -1}
+	if in.scope.flowsFrom != 0 {
+		q.From = in.scope.flowsFrom
+	}
 	q.Warn = func(text string) { x.warnings = append(x.warnings, text) }
 	cond := pushDown(x.steps[i+1:], q)
 	q.Filter = s.cond.and(cond).flowFilter()

@@ -130,6 +130,10 @@ func runAt(x *exec, i int, s *planStep, in stream) stream {
 	} else {
 		earliest := x.engine.graph.Earliest()
 		g.from = graph.MomentOf(at.Add(-s.when.duration).Truncate(time.Millisecond))
+		g.flowsFrom = g.from
+		if s.when.forever {
+			g.flowsFrom = 1
+		}
 		if s.when.forever || g.from < earliest && earliest <= g.to {
 			g.from = min(earliest, g.to)
 			x.warnings = append(x.warnings, "the interval begins at the earliest known moment, "+earliest.Time().UTC().Format(time.RFC3339Nano))

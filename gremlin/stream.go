@@ -56,6 +56,7 @@ type source interface {
 
 // scope is the graph that a step stands on, and the time that it shows.
 type scope struct {
+	flowsFrom graph.Moment // of an interval: its begin as asked for, which flows may know and the graph not; 0 = from
 	source
 	view     *graph.View // under the source
 	live     bool        // no At: the graph as it is

@@ -34,10 +34,14 @@ func (a *App) newCaptures(ag *agent.Agent, conn *bus.Conn, undo *stack) (*runner
 	}
 	undo.push(sender.Close)
 	f, c := a.cfg.Flow, a.cfg.Capture
+	applications, err := flow.NewApplications(f.ApplicationPorts)
+	if err != nil {
+		return nil, fmt.Errorf("setting flow.application-ports: %w", err)
+	}
 	opts := runner.Options{
 		Host: a.cfg.Host, Graph: ag.Graph(), Sink: ag.Sink(capturesOrigin), Publish: sender,
 		Settings: runner.Settings{
-			Update: f.Update, Expire: f.Expire, ExpireShort: f.ExpireShort, MaxFlows: f.MaxFlows,
+			Update: f.Update, Expire: f.Expire, ExpireShort: f.ExpireShort, MaxFlows: f.MaxFlows, Applications: applications,
 			QueueBytes: int64(f.QueueBytes), RingBytes: int(c.RingBytes), Rings: c.Rings, Checkpoint: c.Checkpoint,
 		},
 		Registry: a.registry, Logger: a.log, Now: a.opts.Now,
