@@ -77,7 +77,7 @@ var homes = map[string][]string{
 	"github.com/gopacket/gopacket":        {"flow", "internal/capture/..."},
 	"github.com/evanphx/json-patch":       {"internal/api"},
 	"github.com/getkin/kin-openapi":       nil, // tests compare the description with the handlers
-	"github.com/klauspost/compress":       {"internal/capture/pcapfile"},
+	"github.com/klauspost/compress":       {"internal/api", "internal/capture/pcapfile"},
 	"github.com/knadh/koanf":              {"internal/config"},
 	"github.com/netsampler/goflow2":       {"internal/capture/sflow", "internal/capture/netflow"},
 	"github.com/schollz/progressbar":      {"cmd/..."},

@@ -21,7 +21,10 @@ var strangers = []struct {
 	{"graph", "UP\nDOWN\n", nil},
 	{"gremlin", "2\n", nil},
 	{"skydive", "NodeAdded n1 eth0 1500\n", []string{"github.com/go-json-experiment/json", "google.golang.org/protobuf"}},
-	{"client", "weft at stranger\nn1\n", []string{"github.com/coder/websocket", "github.com/go-json-experiment/json", "golang.org/x/time", "google.golang.org/protobuf"}},
+	{"client", "weft at stranger\nn1\n", []string{
+		"github.com/cespare/xxhash/v2", "github.com/coder/websocket", "github.com/go-json-experiment/json", "github.com/gopacket/gopacket",
+		"golang.org/x/time", "google.golang.org/protobuf",
+	}},
 }
 
 // TestStranger builds and runs each of those programs in a module outside the tree.

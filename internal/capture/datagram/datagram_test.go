@@ -6,9 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/weft-net/weft/internal/capture/datagram"
 	"github.com/weft-net/weft/internal/testenv"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A socket hears its own namespace, and the thread that opened it is back in the test's.
 func TestListenInANamespace(t *testing.T) {
