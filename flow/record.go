@@ -94,6 +94,10 @@ func (t *Table) Record(r Record) {
 func (t *Table) recordSegment(s *segment, r *Record) {
 	s.hash = s.key.hash(&t.seeds)
 	slot := t.find(s.hash, &s.key)
+	if slot != noSlot && t.hotAt(slot).flags&hotOver != 0 {
+		t.end(slot, Ended, NotFinished)
+		slot = noSlot
+	}
 	if slot == noSlot {
 		slot = t.begin(s, noSlot)
 	}

@@ -86,6 +86,7 @@ type Table struct {
 	options Options
 	limit   int
 	update  int64
+	linger  int64    // for which a flow that TCP ended is still shown, ns
 	expire  [2]int64 // [1] is the short one
 	l3      bool
 
@@ -98,6 +99,7 @@ type Table struct {
 	due     [][]int64 // by chunk
 	free    []uint32
 	used    uint32 // slots ever used
+	over    int    // flows that were reported for the last time and are still shown
 	serial  uint32
 	hand    uint32 // of the clock that looks for a victim
 
@@ -122,8 +124,9 @@ func NewTable(o Options) *Table {
 		t.limit = flowsForMemory()
 	}
 	t.update = int64(or(o.Update, time.Minute))
+	t.linger = t.update
 	if o.Update < 0 {
-		t.update = never / 4
+		t.update, t.linger = never/4, 0
 	}
 	t.expire[0] = int64(or(o.Expire, 10*time.Minute))
 	t.expire[1] = int64(or(o.ExpireShort, 10*time.Second))
@@ -173,7 +176,7 @@ func (t *Table) Ledger() Ledger {
 	return l
 }
 
-func (t *Table) live() int { return int(t.used) - len(t.free) }
+func (t *Table) live() int { return int(t.used) - len(t.free) - t.over }
 
 // Add decodes and counts packets of one link type.
 func (t *Table) Add(link LinkType, packets []Packet) {
@@ -276,8 +279,8 @@ func (t *Table) count(link LinkType, packets []Packet, segs []segment, slots []u
 			slot = t.find(s.hash, &s.key)
 		}
 		if slot != noSlot {
-			if h := t.hotAt(slot); h.flags&hotClosed != 0 && s.flags&segTCP != 0 && s.tcp&(tcpSYN|tcpACK) == tcpSYN {
-				t.end(slot, Ended, finishOf(h.flags)) // the ports are used again
+			if h := t.hotAt(slot); h.flags&hotClosed != 0 && (h.flags&hotOver != 0 || s.flags&segTCP != 0 && s.tcp&(tcpSYN|tcpACK) == tcpSYN) {
+				t.end(slot, Ended, finishOf(h.flags)) // the ports are used again, or it was reported for the last time
 				slot = noSlot
 			}
 		}

@@ -37,6 +37,7 @@ const (
 	hotChild                                 // within a tunnel
 	hotSYN                                   // a SYN awaits its answer
 	hotSYNFromB                              // and B sent it
+	hotOver                                  // reported for the last time, and shown to scans for a while
 )
 
 // cold is what the start, the reports and TCP's flags change.
@@ -164,14 +165,20 @@ func (t *Table) evict() {
 		}
 		h.flags &^= hotTouched
 	}
-	t.ledger.FlowsEvicted++
+	if t.hotAt(victim).flags&hotOver == 0 {
+		t.ledger.FlowsEvicted++
+	}
 	t.end(victim, Evicted, FinishTimeout)
 }
 
-// end reports a flow for the last time and frees its slot.
+// end reports a flow for the last time, unless that was done, and frees its slot.
 func (t *Table) end(slot uint32, why Reason, finish FinishType) {
-	t.report(slot, why, finish)
 	h := t.hotAt(slot)
+	if h.flags&hotOver == 0 {
+		t.report(slot, why, finish)
+	} else {
+		t.over--
+	}
 	t.index.remove(t.coldAt(slot).hash, slot)
 	h.key = key{}
 	*t.dueAt(slot) = never
@@ -179,6 +186,20 @@ func (t *Table) end(slot uint32, why Reason, finish FinishType) {
 	if len(t.extras) > 0 {
 		delete(t.extras, slot)
 	}
+}
+
+// close reports a flow that TCP ended for the last time. Scans see it until the next update would have been due: who asks for flows
+// right after a short one finds it, as with Skydive, which removes such a flow with its update.
+func (t *Table) close(slot uint32, now int64) {
+	h := t.hotAt(slot)
+	if t.linger == 0 {
+		t.end(slot, Ended, finishOf(h.flags))
+		return
+	}
+	t.report(slot, Ended, finishOf(h.flags))
+	h.flags |= hotOver
+	t.over++
+	*t.dueAt(slot) = now + t.linger
 }
 
 // finishOf returns how a flow finished by itself.

@@ -274,3 +274,47 @@ func TestRecordsOfTwoDirectionsMeet(t *testing.T) {
 }
 
 func addrOf(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// A flow that TCP ended is reported at once, and still found for as long as an update takes.
+func TestEndedFlowIsShownForAWhile(t *testing.T) {
+	table, reports := watch(flow.Options{})
+	connection := func(s int64) {
+		add(table,
+			at(start+s*second, there, ip, ft.TCP{Src: 4000, Dst: 80, Flags: ft.SYN}),
+			at(start+s*second, back, ipB, ft.TCP{Src: 80, Dst: 4000, Flags: ft.SYN | ft.ACK}),
+			at(start+s*second, back, ipB, ft.TCP{Src: 80, Dst: 4000, Flags: ft.RST}),
+		)
+	}
+	seen := func() (uuids []string) {
+		table.Scan(0, 1<<20, nil, func(f *flow.Flow) bool {
+			uuids = append(uuids, f.UUID)
+			return true
+		})
+		return uuids
+	}
+	connection(0)
+	table.Advance(start + 2*second)
+	if len(*reports) != 1 || (*reports)[0].why != flow.Ended || (*reports)[0].FinishType != flow.FinishRST {
+		t.Fatalf("reports: %+v", *reports)
+	}
+	first := (*reports)[0].UUID
+	if got := seen(); !slices.Equal(got, []string{first}) || table.Ledger().FlowsLive != 0 {
+		t.Errorf("scan after the end gives %v, want %s; %d live", got, first, table.Ledger().FlowsLive)
+	}
+	connection(10) // of the same ports
+	if got := seen(); len(got) != 1 || got[0] == first || table.Ledger().FlowsLive != 1 {
+		t.Errorf("scan after another connection gives %v; %d live", got, table.Ledger().FlowsLive)
+	}
+	for s := range int64(80) {
+		table.Advance(start + (10+s)*second)
+	}
+	if got := seen(); len(got) != 0 {
+		t.Errorf("a minute later the scan gives %v", got)
+	}
+	connection(100)
+	table.Advance(start + 102*second)
+	table.Close()
+	if l := table.Ledger(); len(*reports) != 3 || l.Reported != 9 || l.FlowsLive != 0 || !l.Balanced() {
+		t.Errorf("%d reports, ledger %+v", len(*reports), l)
+	}
+}

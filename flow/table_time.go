@@ -37,8 +37,12 @@ func (t *Table) Advance(now int64) {
 // check does what is due with a flow, and reports whether that was a report.
 func (t *Table) check(slot uint32, now int64) bool {
 	h, c := t.hotAt(slot), t.coldAt(slot)
-	if h.flags&hotClosed != 0 && now-h.last >= closeDelay {
+	if h.flags&hotOver != 0 {
 		t.end(slot, Ended, finishOf(h.flags))
+		return false
+	}
+	if h.flags&hotClosed != 0 && now-h.last >= closeDelay {
+		t.close(slot, now)
 		return true
 	}
 	expire := t.expire[0]
