@@ -1,7 +1,6 @@
 // Package flowquery asks the agents about the flows of now. [Serve] answers at the agent, from what its captures
-// hold; [Source] asks at the analyzer: it sends each question to the hosts that can know, all at once, and takes
-// their answers one after the other, in the order of the hosts' names. Questions about the past go to a
-// flowstore.Store.
+// hold; [Source] asks at the analyzer: it sends each question to the hosts that can know, all at once, and gives
+// their answers as they come; what sorts is the query. Questions about the past go to a flowstore.Store.
 //
 // A host that does not answer in time is named in a warning of the result, which then holds what the others said.
 // Flows travel as messages of Skydive's flow protobuf; filters are evaluated at the agent, which sends no more

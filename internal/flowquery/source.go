@@ -106,37 +106,43 @@ func (s *Source) hosts(q *gremlin.FlowQuery) []string {
 	return hosts
 }
 
-// scatter asks all hosts at once and gives their flows, host after host. A host that fails is warned of.
+// scatter asks all hosts at once and gives their flows as they come, so that a host that is slow holds up nobody
+// else's answer. A host that fails is warned of.
 func (s *Source) scatter(ctx context.Context, hosts []string, verb string, question []byte, warn func(string)) iter.Seq2[*flow.Flow, error] {
 	return func(yield func(*flow.Flow, error) bool) {
-		asking, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+		reading, leave := context.WithCancel(ctx)
 		var running sync.WaitGroup
 		defer running.Wait()
-		defer cancel()
-		answers := make([]chan answer, len(hosts))
-		for i, host := range hosts {
-			answers[i] = make(chan answer, 2)
-			running.Go(func() { s.ask(asking, host, verb, question, answers[i]) })
+		defer leave()
+		answers := make(chan answer, 2)
+		var left atomic.Int64
+		left.Store(int64(len(hosts)))
+		for _, host := range hosts {
+			running.Go(func() {
+				s.ask(reading, host, verb, question, answers)
+				if left.Add(-1) == 0 {
+					close(answers)
+				}
+			})
 		}
-		for i, host := range hosts {
-			for a := range answers[i] {
-				if err := ctx.Err(); err != nil {
-					yield(nil, context.Cause(ctx))
-					return
-				}
-				if a.err != nil {
-					s.silent.Add(1)
-					if warn != nil {
-						warn(s.complaint(host, a.err))
-					}
-					continue
-				}
-				for _, f := range a.flows {
-					if !yield(f, nil) {
-						return
-					}
+		for asked := len(hosts) > 0; asked; {
+			a, more := <-answers
+			if ctx.Err() != nil {
+				yield(nil, context.Cause(ctx))
+				return
+			}
+			if a.err != nil {
+				s.silent.Add(1)
+				if warn != nil {
+					warn(s.complaint(a.host, a.err))
 				}
 			}
+			for _, f := range a.flows {
+				if !yield(f, nil) {
+					return
+				}
+			}
+			asked = more
 		}
 	}
 }
@@ -149,38 +155,32 @@ func (s *Source) complaint(host string, err error) string {
 }
 
 type answer struct {
+	host  string
 	flows []*flow.Flow
 	err   error
 }
 
-// ask puts the parts of one host's answer into the channel, and closes it.
-func (s *Source) ask(ctx context.Context, host, verb string, question []byte, into chan<- answer) {
-	defer close(into)
+// ask puts the parts of one host's answer into the channel, and why there is no more. The context ends when nobody
+// reads the channel; the timeout is for the host alone, so that its passing is always told.
+func (s *Source) ask(reading context.Context, host, verb string, question []byte, into chan<- answer) {
 	s.asked.Add(1)
 	give := func(a answer) bool {
+		a.host = host
 		select {
 		case into <- a:
 			return true
-		case <-ctx.Done():
-			if a.err != nil { // the reader is told why there is no more, if it still reads
-				select {
-				case into <- a:
-				default:
-				}
-			}
+		case <-reading.Done():
 			return false
 		}
 	}
+	ctx, cancel := context.WithTimeout(reading, s.opts.Timeout)
+	defer cancel()
 	for part, err := range s.opts.Conn.Ask(ctx, host, verb, question) {
 		var m flow.Message
 		if err == nil {
 			err = m.DecodeProto(part)
 		}
-		if err != nil {
-			give(answer{err: err})
-			return
-		}
-		if !give(answer{flows: m.Flows}) {
+		if !give(answer{flows: m.Flows, err: err}) || err != nil {
 			return
 		}
 	}
