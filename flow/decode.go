@@ -118,8 +118,16 @@ func (r *reader) push(s *segment, l layer) {
 // decode fills s from p, beginning at offset at with the given content, of a packet that ends at wire. What is wrong is counted; the segment keeps what was
 // readable before it.
 func (d *decoder) decode(s *segment, p *Packet, at, wire int, what content, l3 bool) {
+	if what != contentEthernet || !s.fast(p, at, wire, l3) {
+		d.general(s, p, at, wire, what, l3)
+	}
+}
+
+// general is decode for packets of any kind.
+func (d *decoder) general(s *segment, p *Packet, at, wire int, what content, l3 bool) {
 	r := reader{data: p.Data, at: at, wire: wire}
-	*s = segment{time: p.Time, start: uint16(at), length: uint32(max(wire-at, 0))}
+	*s = segment{} // a literal with values would be built elsewhere and copied
+	s.time, s.start, s.length = p.Time, uint16(at), uint32(max(wire-at, 0))
 
 	if what == contentEthernet {
 		if len(r.data) < at+14 {

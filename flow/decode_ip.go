@@ -27,7 +27,7 @@ func (d *decoder) ipv4(s *segment, r *reader) {
 	left := r.wire - r.at
 	switch {
 	case total == 0: // left to the network card by segmentation offload
-		total = left
+		total = max(left, header)
 	case total < header || total > left:
 		d.faults[FaultLength]++
 		total = max(left, header)
@@ -87,10 +87,10 @@ func (d *decoder) ipv6(s *segment, r *reader) {
 	left := r.wire - r.at
 	switch {
 	case total == 40: // a jumbogram (RFC 2675), or left to the network card
-		total = left
-	case total > left:
+		total = max(left, 40)
+	case total > left: // in a tunnel, left may be less than the header that was read
 		d.faults[FaultLength]++
-		total = left
+		total = max(left, 40)
 	}
 	r.wire = r.at + total
 	if r.wire < len(r.data) {
