@@ -104,8 +104,17 @@ var flowColumns = [...]struct {
 	name  string
 	right bool
 }{
-	{"Start", false}, {"Application", false}, {"A", false}, {"B", false}, {"Packets A>B", true}, {"Bytes A>B", true},
-	{"Packets B>A", true}, {"Bytes B>A", true}, {"Duration", true}, {"RTT", true}, {"End", false},
+	{"Start", false},
+	{"Application", false},
+	{"A", false},
+	{"B", false},
+	{"Packets A>B", true},
+	{"Bytes A>B", true},
+	{"Packets B>A", true},
+	{"Bytes B>A", true},
+	{"Duration", true},
+	{"RTT", true},
+	{"End", false},
 }
 
 // flowTable writes aligned columns. Their widths are those of the first rows, which are kept back until there are
