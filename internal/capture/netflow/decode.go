@@ -58,6 +58,11 @@ func (d *decoder) decode(from netip.AddrPort, data []byte) []flow.Record {
 		if len(data) >= 20 {
 			s.domain = binary.BigEndian.Uint32(data[16:])
 		}
+		if len(data) >= 4 {
+			// The header counts records (RFC 3954, 5.1), some exporters leave templates out, and the decoder takes it as
+			// the number of sets: all that are there are read.
+			payload = bytes.NewBuffer(append([]byte{0xff, 0xff}, data[4:]...))
+		}
 		err := netflow.DecodeMessageNetFlow(payload, &templates{d, s}, &p)
 		d.failed(err)
 		if p.Version == version && len(data) >= 20 {

@@ -107,6 +107,7 @@ func TestDecode(t *testing.T) {
 		{"version 5, cut header", [][]byte{v5(0, 1)[:20]}, nil, Faults{Malformed: 1}},
 		{"version 5, records missing", [][]byte{v5(10, 1, record5()), v5(15, 1, record5())}, []flow.Record{want}, Faults{MissingRecords: 4}},
 		{"version 9", [][]byte{v9(1, set(0, fields9), set(256, data9, data9))}, []flow.Record{want, want}, Faults{}},
+		{"version 9 that counts one of its sets", [][]byte{join(b16(9, 1), v9(1, set(0, fields9), set(256, data9))[4:])}, []flow.Record{want}, Faults{}},
 		{"version 9, a template of before", [][]byte{v9(1, set(0, fields9)), v9(2, set(256, data9))}, []flow.Record{want}, Faults{}},
 		{"version 9, datagrams missing", [][]byte{v9(1, set(0, fields9)), v9(5, set(256, data9))}, []flow.Record{want}, Faults{MissingDatagrams: 3}},
 		{"version 9, a restart", [][]byte{v9(90_000, set(0, fields9)), v9(1, set(256, data9))}, []flow.Record{want}, Faults{}},

@@ -3,6 +3,7 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/graph"
@@ -17,32 +18,32 @@ type captureOrder = skydive.Capture
 // place is where packets of a node pass. Names are not part of it: an interface that is renamed is the same.
 type place struct {
 	Namespace string // path; "" = the host's
-	Index     int    // of the interface
+	Index     int    // of the interface; 0 = the capture listens for exporters
 }
 
 var errNoNode = errors.New("the node is not there")
 
-// locate finds the interface of a node, or says in which state a capture on it is, and why.
-func locate(view *graph.View, id string) (place, State, error) {
+// locate finds where to capture for a node, or says in which state a capture on it is, and why. A capture that listens
+// needs the node's namespace only, any other an interface.
+func locate(view *graph.View, id string, listens bool) (place, State, error) {
 	node, ok := view.Node(id)
 	if !ok {
 		return place{}, Waiting, errNoNode
 	}
-	index, ok := node.Field("IfIndex")
-	if !ok || index.Int() <= 0 {
-		kind, _ := node.Field("Type")
-		return place{}, Failed, fmt.Errorf("a node of type %q has no packets: capture on a network interface", kind.Str())
+	var where place
+	if !listens {
+		index, ok := node.Field("IfIndex")
+		if !ok || index.Int() <= 0 {
+			kind, _ := node.Field("Type")
+			return place{}, Failed, fmt.Errorf("a node of type %q has no packets: capture on a network interface", kind.Str())
+		}
+		where.Index = int(index.Int())
 	}
-	where := place{Index: int(index.Int())}
 	const deepest = 16
 	for range deepest {
-		parent, ok := owner(view, node)
-		if !ok {
-			return place{}, Waiting, errors.New("the network namespace of the interface is not known yet")
-		}
-		switch kind, _ := parent.Field("Type"); kind.Str() {
+		switch kind, _ := node.Field("Type"); kind.Str() {
 		case "netns":
-			path, _ := parent.Field("Path")
+			path, _ := node.Field("Path")
 			if path.Str() == "" {
 				return place{}, Failed, errors.New("the network namespace has no path")
 			}
@@ -51,9 +52,11 @@ func locate(view *graph.View, id string) (place, State, error) {
 		case "host":
 			return where, Active, nil
 		}
-		node = parent
+		if node, ok = owner(view, node); !ok {
+			return place{}, Waiting, errors.New("the network namespace of the node is not known yet")
+		}
 	}
-	return place{}, Failed, errors.New("the interface belongs to no host")
+	return place{}, Failed, errors.New("the node belongs to no host")
 }
 
 func owner(view *graph.View, node graph.Node) (graph.Node, bool) {
@@ -68,13 +71,15 @@ func owner(view *graph.View, node graph.Node) (graph.Node, bool) {
 // Target is what a source is to be opened for.
 type Target struct {
 	Namespace string // path of the network namespace; "" = the host's
-	IfIndex   int
+	IfIndex   int    // 0 for a capture that listens
 	Capture   skydive.Capture
 	RingBytes int // 0 = chosen
 	Rings     int
+	Counters  func(*graph.Counters) // takes those that exporters send of the node, within Read; may be nil
+	Now       func() time.Time      // nil: the clock
 }
 
-// OpenFunc opens the sources of a capture on an interface. They are all open, or none is.
+// OpenFunc opens the sources of a capture on a node. They are all open, or none is.
 type OpenFunc func(Target) ([]capture.Source, error)
 
 // Counters are what an interface counted since it was made.
@@ -95,7 +100,7 @@ func OpenRings(t Target) ([]capture.Source, error) {
 	switch c.Type {
 	case "", "afpacket", "pcap":
 	default:
-		return nil, fmt.Errorf("captures of type %q do not run on network interfaces: choose afpacket", c.Type)
+		return nil, fmt.Errorf("captures of type %q do not run here: choose afpacket, sflow or netflow", c.Type)
 	}
 	snap := c.HeaderSize
 	if snap > 0 || c.RawPacketLimit == 0 && c.ExtraLayers == 0 && !c.IPDefrag && !c.ReassembleTCP {

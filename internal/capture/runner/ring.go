@@ -90,6 +90,13 @@ func (r *ring) read() error {
 		if len(packets) > 0 {
 			r.table.Add(link, packets)
 		}
+		took := len(packets)
+		if s, ok := r.source.(recorder); ok {
+			for _, record := range s.Records() {
+				r.table.Record(record)
+				took++
+			}
+		}
 		now := r.tap.runner.opts.Now()
 		if now.Sub(advanced) >= pace {
 			r.table.Advance(now.UnixNano())
@@ -112,7 +119,7 @@ func (r *ring) read() error {
 			return fmt.Errorf("the source ended: %w", err)
 		case err != nil:
 			return err
-		case r.stopping.Load() && len(packets) == 0:
+		case r.stopping.Load() && took == 0:
 			return nil
 		}
 	}

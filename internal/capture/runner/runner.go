@@ -47,7 +47,7 @@ type Options struct {
 	Logger   *slog.Logger
 	Now      func() time.Time
 
-	Open     OpenFunc     // nil: OpenRings
+	Open     OpenFunc     // nil: OpenSources
 	Counters CountersFunc // nil: InterfaceCounters
 }
 
@@ -96,7 +96,7 @@ func New(opts Options) (*Runner, error) {
 		opts.Now = time.Now
 	}
 	if opts.Open == nil {
-		opts.Open = OpenRings
+		opts.Open = OpenSources
 	}
 	if opts.Counters == nil {
 		opts.Counters = InterfaceCounters
@@ -285,7 +285,7 @@ func (r *Runner) reconcile(ctx context.Context) {
 		o := &all[i]
 		captures[o.Capture.UUID] = true
 		for _, node := range o.Nodes {
-			where, state, err := locate(view, node.ID)
+			where, state, err := locate(view, node.ID, listens(&o.Capture))
 			if err != nil {
 				s := Status{Capture: o.Capture, NodeID: node.ID, NodeTID: node.TID, State: state, Error: err.Error()}
 				if a := r.out.find(accountKey(o.Capture.UUID, node.TID)); a != nil {

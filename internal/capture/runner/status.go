@@ -18,6 +18,7 @@ type Status struct {
 	NodeTID        string
 	State          State
 	Error          string // why it is not active
+	Port           int    // where it listens for exporters, 0 if it does not
 	Ledger         flow.Ledger
 	DownUpper      bool   // what was lost while the agent was down is an upper bound
 	InterfaceDrops uint64 // by the interface, before any capture
@@ -31,7 +32,7 @@ func (r *Runner) Captures() []Status {
 	list := slices.Clone(r.absent)
 	for _, t := range r.taps {
 		state := t.state.Load()
-		s := Status{Capture: t.capture, NodeID: t.node.ID, NodeTID: t.node.TID, State: state.State, Error: state.Error}
+		s := Status{Capture: t.capture, NodeID: t.node.ID, NodeTID: t.node.TID, State: state.State, Error: state.Error, Port: state.Port}
 		a := t.account
 		a.mu.Lock()
 		s.Ledger, s.DownUpper, s.InterfaceDrops, s.Drifted, s.Zero = a.sum(), a.upper, a.observed.Dropped, a.drifted, a.zero
@@ -65,6 +66,9 @@ func (s *Status) layer() graph.Value {
 	text("Type", cmp.Or(s.Capture.Type, "afpacket"))
 	text("State", string(s.State))
 	text("Error", s.Error)
+	if s.Port != 0 {
+		fields = append(fields, graph.F("Port", graph.Int(int64(s.Port))))
+	}
 	var drops []graph.Field
 	for i, n := range s.Ledger.Drops {
 		if name := flow.Cause(i).String(); n > 0 {

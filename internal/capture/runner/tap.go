@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/internal/capture"
 	"github.com/weft-net/weft/internal/capture/order"
 )
@@ -30,6 +31,7 @@ const (
 type tapState struct {
 	State State
 	Error string
+	Port  int // where it listens, 0 if it does not
 }
 
 // tap is one capture on one node. Its goroutine opens the rings and keeps the ledger tied to the interface.
@@ -93,7 +95,11 @@ func (t *tap) set(state State, err error) {
 	if err != nil {
 		s.Error = err.Error()
 	}
-	if old := t.state.Swap(s); old.State != s.State && state == Failed {
+	t.put(s, err)
+}
+
+func (t *tap) put(s *tapState, err error) {
+	if old := t.state.Swap(s); old.State != s.State && s.State == Failed {
 		t.runner.log.Warn("capture failed; it is tried again", "capture", t.capture.UUID, "node", t.node.TID, "error", err)
 	}
 	notify(t.runner.changed)
@@ -104,6 +110,7 @@ func (t *tap) once(ctx context.Context) error {
 	set := &t.runner.opts.Settings
 	sources, err := t.runner.opts.Open(Target{
 		Namespace: t.place.Namespace, IfIndex: t.place.Index, Capture: t.capture, RingBytes: set.RingBytes, Rings: set.Rings,
+		Counters: t.sample, Now: t.runner.opts.Now,
 	})
 	if err != nil {
 		return fmt.Errorf("capture: %w", err)
@@ -121,7 +128,7 @@ func (t *tap) once(ctx context.Context) error {
 	t.mu.Lock()
 	t.rings = rings
 	t.mu.Unlock()
-	t.set(Active, nil)
+	t.put(&tapState{State: Active, Port: portOf(sources[0])}, nil)
 
 	ended := make(chan error, len(rings))
 	var reading sync.WaitGroup
@@ -158,13 +165,23 @@ func (t *tap) once(ctx context.Context) error {
 	return err
 }
 
+// sample puts what an exporter counted on the node.
+func (t *tap) sample(c *graph.Counters) {
+	t.runner.opts.Sink.Commit(graph.Event{Op: graph.PutSample, ID: t.node.ID, Counters: c})
+}
+
 // lenient tells whether the interface counts packets that the capture does not take.
 func (t *tap) lenient() bool { return t.capture.BPFFilter != "" || t.capture.SamplingRate > 1 }
 
 // face names one life of an interface: a node's id is made of its namespace and index.
 func (t *tap) face() string { return t.node.ID + "#" + strconv.Itoa(t.place.Index) }
 
+var errNoInterface = errors.New("a capture that listens has no interface")
+
 func (t *tap) counters() (Counters, error) {
+	if t.place.Index == 0 {
+		return Counters{}, errNoInterface
+	}
 	return t.runner.opts.Counters(t.place.Namespace, t.place.Index)
 }
 
