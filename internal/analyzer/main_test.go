@@ -78,6 +78,7 @@ type hub struct {
 type hubOptions struct {
 	host     string
 	url      string // an existing NATS, else an embedded one
+	beside   *hub   // whose embedded one this hub uses
 	dir      string // of the embedded one; "" is memory
 	now      func() time.Time
 	analyzer Options
@@ -94,7 +95,9 @@ func newHub(t testing.TB, o hubOptions) *hub {
 	h := &hub{t: t}
 	log := testLog(t)
 	conn := bus.ConnOptions{Member: bus.AnalyzerMember(o.host), URL: o.url, Logger: log}
-	if o.url == "" {
+	if o.beside != nil {
+		conn.Server = o.beside.server
+	} else if o.url == "" {
 		var err error
 		if h.server, err = bus.StartServer(bus.ServerOptions{Host: o.host, Dir: o.dir, Logger: log}); err != nil {
 			t.Fatal(err)
