@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -195,7 +196,7 @@ func TestRawPacketsAsACaptureFile(t *testing.T) {
 			for _, p := range packets {
 				got = append(got, fmt.Sprint(link, "@", p.Time/1e9, ":", p.Data[35], p.Data[37]))
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

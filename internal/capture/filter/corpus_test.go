@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func ipv4(source, destination string, protocol byte, fragment uint16, options in
 	header[8], header[9] = 64, protocol
 	copy(header[12:], netip.MustParseAddr(source).AsSlice())
 	copy(header[16:], netip.MustParseAddr(destination).AsSlice())
-	return append(header, payload...)
+	return slices.Concat(header, payload)
 }
 
 func ipv6(source, destination string, protocol byte, payload []byte) []byte {
@@ -56,7 +57,7 @@ func ipv6(source, destination string, protocol byte, payload []byte) []byte {
 	binary.BigEndian.PutUint16(header[4:], uint16(len(payload)))
 	copy(header[8:], netip.MustParseAddr(source).AsSlice())
 	copy(header[24:], netip.MustParseAddr(destination).AsSlice())
-	return append(header, payload...)
+	return slices.Concat(header, payload)
 }
 
 func ports(source, destination uint16, flags byte, size int) []byte {
