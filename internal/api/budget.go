@@ -3,7 +3,7 @@ package api
 import (
 	"fmt"
 	"io"
-	"sync/atomic"
+	"sync"
 )
 
 // bodyFree is how much of each body counts nothing: small requests always get through.
@@ -12,7 +12,9 @@ const bodyFree = 64 << 10
 // bodyBudget bounds the bytes of all bodies that are held at once.
 type bodyBudget struct {
 	limit int64
-	held  atomic.Int64
+
+	mu   sync.Mutex
+	held int64
 }
 
 // meteredBody counts what is read of a body until the request is over.
@@ -35,15 +37,38 @@ func (m *meteredBody) Read(p []byte) (int, error) {
 	if counted <= 0 {
 		return n, err
 	}
-	m.taken += counted
-	if m.budget.held.Add(counted) > m.budget.limit {
+	if !m.take(counted) {
 		return 0, &busyError{fmt.Sprintf("large bodies of other requests, %d bytes at most, are being handled: try again, or raise the setting api.max-body", m.budget.limit)}
 	}
 	return n, err
 }
 
+// inUse is how many bytes are held by all requests.
+func (b *bodyBudget) inUse() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held
+}
+
+// take adds to what the request holds. One that is refused gives back all at once, so that others which grow at the same
+// time are not refused because of it: one at least gets through.
+func (m *meteredBody) take(n int64) bool {
+	m.budget.mu.Lock()
+	defer m.budget.mu.Unlock()
+	if m.budget.held+n > m.budget.limit {
+		m.budget.held -= m.taken
+		m.taken = 0
+		return false
+	}
+	m.budget.held += n
+	m.taken += n
+	return true
+}
+
 // release gives back what the request held.
 func (m *meteredBody) release() {
-	m.budget.held.Add(-m.taken)
+	m.budget.mu.Lock()
+	defer m.budget.mu.Unlock()
+	m.budget.held -= m.taken
 	m.taken = 0
 }

@@ -82,7 +82,7 @@ func newMetrics(registry *prometheus.Registry, s *Server) (*metrics, error) {
 		gauge("weft_queries_running", "Queries being evaluated.", func() float64 { return float64(len(s.queries.slots)) }),
 		gauge("weft_queries_waiting", "Queries that wait for their turn.", func() float64 { return float64(s.queries.waiting.Load()) }),
 		gauge("weft_large_answers", "Large answers being written.", func() float64 { return float64(len(s.answers.slots)) }),
-		gauge("weft_http_body_bytes", "Bytes of large request bodies that are held.", func() float64 { return float64(s.bodies.held.Load()) }),
+		gauge("weft_http_body_bytes", "Bytes of large request bodies that are held.", func() float64 { return float64(s.bodies.inUse()) }),
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
