@@ -28,6 +28,8 @@ func packageOf(program string) string {
 		return "nfdump"
 	case "pmacctd":
 		return "pmacct"
+	case "protoc":
+		return "protobuf-compiler"
 	case "bridge", "ip":
 		return "iproute2"
 	}
