@@ -44,6 +44,7 @@ type origin struct {
 	stale  bool
 	guest  bool // speaks of the nodes of others
 	parked []parked
+	held   map[string]heldLayer // by the node that they wait for
 }
 
 // parked is an edge that waits for a node; the graph does not show it yet, but it is part
@@ -78,7 +79,13 @@ func (x *outbox) commit(name string, events []graph.Event, whole bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	o := x.origin(name)
-	whole = whole || (o.seq == 0 && !o.stale)
+	x.take(o, events, whole || (o.seq == 0 && !o.stale))
+	x.laySoon(events)
+}
+
+// take applies events of an origin, and queues them if they say something new. The caller holds mu.
+func (x *outbox) take(o *origin, events []graph.Event, whole bool) {
+	name := o.name
 	result, err := x.graph.Apply(&graph.Batch{Origin: name, Snapshot: whole, Events: events})
 	if err != nil {
 		x.stats.rejected.Add(uint64(len(events)))
@@ -91,8 +98,9 @@ func (x *outbox) commit(name string, events []graph.Event, whole bool) {
 		x.log.Debug("events of a probe refused", "origin", name, "count", n, "id", first.ID, "error", first.Err)
 	}
 	if whole {
-		o.parked = nil
+		o.parked, o.held = nil, nil
 	}
+	o.hold(events, result.Rejected)
 	if result.Parked > 0 {
 		o.park(events, x.age)
 	}
