@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/netip"
 	"slices"
 
 	"github.com/weft-net/weft/graph"
@@ -270,94 +269,6 @@ func runMoreThan(_ *exec, _ int, s *planStep, in stream) stream {
 		}
 	}
 	return out
-}
-
-// runSockets gives the sockets of nodes, or those at both ends of flows.
-func runSockets(x *exec, _ int, _ *planStep, in stream) stream {
-	out := stream{kind: kindSockets, scope: in.scope, table: newTable()}
-	if in.kind == kindFlows {
-		flowSockets(x, in, out.table)
-		return out
-	}
-	for n := range in.nodes {
-		v, ok := n.Field("Sockets")
-		if _, again := out.table.rows[n.ID()]; !ok || again || !x.tick() {
-			continue
-		}
-		out.table.add(n.ID())
-		for socket := range items(v) {
-			if x.tableRows++; !x.mayHold(x.tableRows) {
-				return out
-			}
-			out.table.add(n.ID(), socket)
-		}
-	}
-	return out
-}
-
-// socketKey is what a flow and a socket have in common.
-type socketKey struct {
-	protocol      string
-	local, remote netip.AddrPort
-}
-
-func flowSockets(x *exec, in stream, t *table) {
-	byKey := map[socketKey][]graph.Metadata{}
-	indexed := false
-	for f := range in.flows {
-		if !indexed { // only when there is a flow
-			indexSockets(x, in.scope, byKey)
-			indexed = true
-		}
-		read := func(key string) graph.Value { v, _ := f.Field(key); return v }
-		protocol := read("Transport.Protocol").String()
-		a, b := addrPort(read("Network.A"), read("Transport.A")), addrPort(read("Network.B"), read("Transport.B"))
-		if !a.IsValid() || !b.IsValid() {
-			continue
-		}
-		rows := append(slices.Clone(byKey[socketKey{protocol, a, b}]), byKey[socketKey{protocol, b, a}]...)
-		x.tableRows += len(rows)
-		if !x.mayHold(x.tableRows) {
-			return
-		}
-		if len(rows) > 0 {
-			t.add(f.UUID(), rows...)
-		}
-	}
-}
-
-func indexSockets(x *exec, g *scope, byKey map[socketKey][]graph.Metadata) {
-	for n := range g.Nodes() {
-		v, ok := n.Field("Sockets")
-		if !x.tick() {
-			return
-		}
-		if !ok {
-			continue
-		}
-		for socket := range items(v) {
-			get := func(key string) graph.Value { v, _ := socket.Get(key); return v }
-			key := socketKey{
-				text(socket, "Protocol"),
-				addrPort(get("LocalAddress"), get("LocalPort")), addrPort(get("RemoteAddress"), get("RemotePort")),
-			}
-			if !x.mayHold(len(byKey) + 1) {
-				return
-			}
-			byKey[key] = append(byKey[key], socket)
-		}
-	}
-}
-
-func addrPort(address, port graph.Value) netip.AddrPort {
-	if address.Kind() != graph.KindString || port.Kind() != graph.KindInt {
-		return netip.AddrPort{}
-	}
-	ip, err := netip.ParseAddr(address.Str())
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(ip.Unmap(), uint16(port.Int()))
 }
 
 // runWorkflow runs a stored workflow on the graph and goes on with the nodes and edges that it selects.

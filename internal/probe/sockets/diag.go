@@ -34,6 +34,7 @@ const (
 // A socket is one socket as the kernel describes it.
 type socket struct {
 	local, remote netip.AddrPort
+	netns         uint64 // inode of the network namespace; 0 is the probe's own
 	inode         uint32
 	protocol      uint8 // IPPROTO_TCP, IPPROTO_UDP
 	state         uint8

@@ -3,8 +3,9 @@
 //
 // It puts a layer on the host's node with the key Sockets: a list of objects with the keys of
 // Skydive (Process, Pid, Name, LocalAddress, LocalPort, RemoteAddress, RemotePort, Protocol,
-// State). Protocol is TCP or UDP, as in a flow's Transport.Protocol; addresses are plain
-// IPv4 where a socket of IPv6 speaks to one.
+// State), and NetNS, the inode of the network namespace, where that is not the host's own.
+// Protocol is TCP or UDP, as in a flow's Transport.Protocol; addresses are plain IPv4 where a
+// socket of IPv6 speaks to one.
 //
 // # How it works
 //

@@ -40,6 +40,7 @@ func (o *owners) rows(all []socket, limit int) (shown []row, total int) {
 	slices.SortFunc(shown, func(a, b row) int {
 		return cmp.Or(
 			cmp.Compare(a.protocol, b.protocol),
+			cmp.Compare(a.netns, b.netns),
 			a.local.Compare(b.local),
 			a.remote.Compare(b.remote),
 			cmp.Compare(a.inode, b.inode),
@@ -72,7 +73,7 @@ func describe(shown []row, total int) graph.Metadata {
 }
 
 func (r row) metadata() graph.Metadata {
-	fields := make([]graph.Field, 0, 9)
+	fields := make([]graph.Field, 0, 10)
 	text := func(key, value string) {
 		if value != "" {
 			fields = append(fields, graph.F(key, graph.String(value)))
@@ -92,6 +93,9 @@ func (r row) metadata() graph.Metadata {
 		protocol = "UDP"
 	}
 	text("State", state)
+	if r.netns != 0 {
+		fields = append(fields, graph.F("NetNS", graph.Int(int64(r.netns))))
+	}
 	return graph.NewMetadata(append(fields,
 		graph.F("LocalAddress", graph.String(r.local.Addr().String())),
 		graph.F("LocalPort", graph.Int(int64(r.local.Port()))),

@@ -206,6 +206,25 @@ func TestSocketsOfANamespaceAreShownWithTheirProcess(t *testing.T) {
 		if field(s, "Process") != program || field(s, "Name") != strings.TrimSpace(string(name)) {
 			t.Errorf("the listener's process is %s, named %s", field(s, "Process"), field(s, "Name"))
 		}
+		if got := field(s, "NetNS"); got != strconv.FormatUint(ns.Inode(), 10) {
+			t.Errorf("the listener is in the namespace %s, want %d", got, ns.Inode())
+		}
+	}
+}
+
+// The probe's own namespace is the host's, and has no number.
+func TestASocketOfTheHostHasNoNamespace(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := watch(t)
+	w.await("TCP " + l.Addr().String() + " 0.0.0.0:0 LISTEN")
+	for _, s := range w.list() {
+		if _, ok := s.Get("NetNS"); ok && field(s, "LocalPort") == port(l.Addr()) && field(s, "Pid") == strconv.Itoa(os.Getpid()) {
+			t.Errorf("the listener is in the namespace %s", field(s, "NetNS"))
+		}
 	}
 }
 

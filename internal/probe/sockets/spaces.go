@@ -110,8 +110,14 @@ func visit(all []place) (found []socket, refused, err error) {
 				}
 				away = true
 			}
+			before := len(r.found)
 			if r.found, err = dump(r.found, buf); err != nil {
 				r.err = errors.Join(r.err, err)
+			}
+			if p.path != "" {
+				for i := range r.found[before:] {
+					r.found[before+i].netns = p.inode
+				}
 			}
 		}
 		if away {
