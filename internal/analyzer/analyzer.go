@@ -272,7 +272,7 @@ func (a *Analyzer) handle(d bus.Delivery) {
 		a.counters.batches.Add(1)
 		a.counters.events.Add(uint64(len(batch.Events)))
 		a.counters.rejected.Add(uint64(len(result.Rejected)))
-		a.applied(member, batch)
+		a.applied(member, batch, result)
 	}
 	if own != nil {
 		own.applied(pending, result, err, d, len(d.Data))

@@ -97,8 +97,10 @@ func (c *captures) run(ctx context.Context) {
 		if c.follow(ctx, sub) || changed {
 			c.compute()
 		}
+		followed := c.a.members.orders()
+		c.look(followed)
 		if c.a.leads() {
-			c.dispatch(ctx, &sending)
+			c.dispatch(ctx, &sending, followed)
 		}
 	}
 }
@@ -240,25 +242,43 @@ func (c *captures) compute() {
 	c.desired = desired
 }
 
-// dispatch tells the hosts that follow other orders.
-func (c *captures) dispatch(ctx context.Context, sending *sync.WaitGroup) {
-	followed := c.a.members.orders()
+// nothing is what a host gets that shall capture nothing.
+func (c *captures) nothing() order.Orders {
+	none := order.Orders{From: c.a.member}
+	none.Seal()
+	return none
+}
+
+// look finds the hosts that run captures: by their heartbeats, and by what they are to do, as after a start the graph
+// may be here before the first heartbeat.
+func (c *captures) look(followed map[string]following) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var none order.Orders
-	none.From = c.a.member
-	none.Seal()
+	none := c.nothing()
+	clear(c.hosts)
+	for host, want := range c.desired {
+		if len(want.Captures) > 0 {
+			c.hosts[host] = true
+		}
+	}
+	for host, has := range followed {
+		if has.hash != 0 && has.hash != none.Hash {
+			c.hosts[host] = true
+		}
+	}
+}
+
+// dispatch tells the hosts that follow other orders.
+func (c *captures) dispatch(ctx context.Context, sending *sync.WaitGroup, followed map[string]following) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	none := c.nothing()
 	early := time.Since(c.a.mono) < captureSettle
 	now := time.Now()
 	for host, has := range followed {
 		want, known := c.desired[host]
 		if !known {
 			want = none
-		}
-		if len(want.Captures) > 0 || has.hash != 0 && has.hash != none.Hash {
-			c.hosts[host] = true
-		} else {
-			delete(c.hosts, host)
 		}
 		if has.away || has.hash == want.Hash || has.hash == 0 && len(want.Captures) == 0 {
 			continue
@@ -277,9 +297,8 @@ func (c *captures) dispatch(ctx context.Context, sending *sync.WaitGroup) {
 		d.hash, d.at, d.running = want.Hash, now, true
 		sending.Go(func() { c.send(ctx, host, want, d) })
 	}
-	for host := range c.hosts {
+	for host := range c.sent {
 		if _, there := followed[host]; !there {
-			delete(c.hosts, host)
 			delete(c.sent, host)
 		}
 	}

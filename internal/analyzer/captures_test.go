@@ -256,3 +256,21 @@ func TestWhatCannotBeCapturedSaysWhy(t *testing.T) {
 		return len(infos) == 1 && infos[0].Active == 1 && infos[0].Ledger.Received == 42
 	})
 }
+
+// TestHostsThatCaptureAreKnownBeforeTheirHeartbeats is an analyzer that has begun anew: the graph is back, and a
+// question about live flows comes before the first heartbeat of the host.
+func TestHostsThatCaptureAreKnownBeforeTheirHeartbeats(t *testing.T) {
+	first := newHub(t, hubOptions{host: "h-1"})
+	second := newHub(t, hubOptions{host: "h-2", beside: first})
+	f := newFake(t, first, "h1")
+	f.say(7, 1, true, port("h1", "a"))
+	for _, h := range []*hub{first, second} { // the second gives no orders, and is asked for flows all the same
+		create(t, h, api.KindCapture, "c", `{"UUID":"c","GremlinQuery":"G.V().Has('Name','a')"}`)
+		eventually(t, 5*time.Second, "h1 is asked for flows", func() bool { return strings.Join(h.CaptureHosts(), " ") == "h1" })
+		f.beat(7, 1)
+		eventually(t, 5*time.Second, "the heartbeat is here", func() bool { return len(h.members.orders()) == 1 })
+		if hosts := h.CaptureHosts(); len(hosts) != 1 {
+			t.Errorf("after a heartbeat that tells of no orders: %q", hosts)
+		}
+	}
+}

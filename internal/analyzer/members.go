@@ -2,7 +2,9 @@ package analyzer
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +46,7 @@ type peer struct {
 type claim struct {
 	said  bus.Position // by its member's heartbeat
 	gap   bus.Position // of a batch that came too early: no need to wait whether it is only late
+	bare  bool         // layers of the origin did not find their nodes: its whole state lays them when the nodes are here
 	seen  bus.Position // in the graph when the claim was looked at last
 	since time.Time    // without progress
 	wait  time.Duration
@@ -180,12 +183,25 @@ func (a *Analyzer) missing(member, origin string, epoch, seq uint64) {
 	a.members.mu.Lock()
 	defer a.members.mu.Unlock()
 	m := a.members.get(member)
+	m.doubt(origin, epoch).gap = bus.Position{Origin: origin, Epoch: epoch, Seq: seq}
+}
+
+// doubt gives the claim on an origin, a new one if there is none.
+func (m *peer) doubt(origin string, epoch uint64) *claim {
 	c := m.claims[origin]
 	if c == nil {
 		c = &claim{said: bus.Position{Origin: origin, Epoch: epoch}, seen: m.at[origin], since: time.Now(), wait: firstWait}
 		m.claims[origin] = c
 	}
-	c.gap = bus.Position{Origin: origin, Epoch: epoch, Seq: seq}
+	return c
+}
+
+// bare tells whether layers of a batch did not find their nodes. A member lays layers on what it said before, so a
+// batch of another origin of its was lost.
+func bare(b *graph.Batch, result graph.Result) bool {
+	return slices.ContainsFunc(result.Rejected, func(r graph.Rejection) bool {
+		return b.Events[r.Index].Op == graph.PutLayer && errors.Is(r.Err, graph.ErrUnknown)
+	})
 }
 
 // settle drops the claim on an origin that has caught up.
@@ -199,13 +215,13 @@ func (m *peer) settle(origin string) {
 	if have.Epoch > c.gap.Epoch || have.Epoch == c.gap.Epoch && have.Seq >= c.gap.Seq {
 		c.gap = bus.Position{}
 	}
-	if heard && c.gap.Seq == 0 {
+	if heard && c.gap.Seq == 0 && !c.bare {
 		delete(m.claims, origin)
 	}
 }
 
 // applied notes where an origin of another member stands.
-func (a *Analyzer) applied(member string, b *graph.Batch) {
+func (a *Analyzer) applied(member string, b *graph.Batch, result graph.Result) {
 	if member == a.member || b.Epoch == 0 {
 		return
 	}
@@ -213,6 +229,11 @@ func (a *Analyzer) applied(member string, b *graph.Batch) {
 	defer a.members.mu.Unlock()
 	m := a.members.get(member)
 	m.at[b.Origin] = bus.Position{Origin: b.Origin, Epoch: b.Epoch, Seq: b.Seq}
+	if bare(b, result) {
+		m.doubt(b.Origin, b.Epoch).bare = true
+	} else if c := m.claims[b.Origin]; c != nil && b.Snapshot {
+		c.bare = false
+	}
 	if c := m.claims[b.Origin]; c != nil {
 		// What was applied is what its member says by now.
 		if b.Epoch > c.said.Epoch || b.Epoch == c.said.Epoch && b.Seq > c.said.Seq {
@@ -291,7 +312,7 @@ func (a *Analyzer) askMissing() {
 			switch {
 			case c.gap.Seq > 0:
 				grace = 0
-			case have.Epoch != c.said.Epoch:
+			case have.Epoch != c.said.Epoch, c.bare && have.Seq >= c.said.Seq:
 				grace = graceNew
 			}
 			if now.Sub(c.since) < grace || now.Before(c.next) {

@@ -219,3 +219,48 @@ func TestClockThatJumpsMarksNobodyAndKeepsTheOrder(t *testing.T) {
 		t.Errorf("host %s", n.Metadata().AppendJSON(nil))
 	}
 }
+
+// TestLayersThatCameBeforeTheirNodesAreAskedForAgain loses the batch with the nodes, as when a process ends while
+// batches are under way: the layers come, their origin has caught up, and yet nothing of them is in the graph.
+func TestLayersThatCameBeforeTheirNodesAreAskedForAgain(t *testing.T) {
+	h := newHub(t, hubOptions{})
+	owner := newFake(t, h, "h1")
+	guest := &fake{t: t, conn: owner.conn, pub: owner.pub, name: "captures@h1", requests: owner.requests}
+	layer := graph.Event{Op: graph.PutLayer, ID: "a", Rank: graph.RankCapture, Metadata: graph.NewMetadata(graph.F("Counted", graph.Int(42)))}
+	beat := func(seq uint64) {
+		t.Helper()
+		err := owner.conn.Beat(bus.Beat{Instance: "i", Origins: []bus.Position{{Origin: owner.name, Epoch: 7, Seq: 2}, {Origin: guest.name, Epoch: 7, Seq: seq}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	owner.say(7, 1, true)
+	guest.say(7, 1, true, layer) // after a batch 2 of the owner, which was lost
+	beat(1)
+	wanted := map[string]bool{}
+	deadline := time.After(10 * time.Second)
+	for len(wanted) < 2 {
+		select {
+		case r := <-owner.requests:
+			for _, o := range r.Origins {
+				wanted[o.Origin] = true
+			}
+		case <-deadline:
+			t.Fatalf("the whole states of %v alone were asked for", wanted)
+		}
+	}
+	guest.say(7, 2, false, graph.Event{Op: graph.DropLayer, ID: "b"}) // says nothing of the layer that is missing
+	owner.say(7, 2, true, node("a"))
+	guest.say(7, 3, true, layer)
+	eventually(t, 5*time.Second, "the layer is on its node", func() bool {
+		n, ok := h.graph.View().Node("a")
+		counted, _ := n.Field("Counted")
+		return ok && counted.Int() == 42
+	})
+	beat(3)
+	eventually(t, 5*time.Second, "nothing is in doubt", func() bool {
+		h.members.mu.Lock()
+		defer h.members.mu.Unlock()
+		return len(h.members.byName["h1"].claims) == 0
+	})
+}
