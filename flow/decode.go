@@ -52,6 +52,7 @@ const (
 	segLater     // an IP fragment without a transport header
 	segLast      // the last fragment
 	segBad       // not even a link header: not counted in a flow
+	segBroken    // an IP fragment that ended its datagram badly, or came too late for it
 	segDirection = segMACSwapped | segNetSwapped | segPortSwapped | segFromHigh
 )
 

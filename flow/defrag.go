@@ -17,6 +17,8 @@ type Fragment struct {
 	More     bool // others follow
 	Data     []byte
 	Time     int64 // ns since the epoch
+
+	domain uint64 // tells networks apart that may use the same addresses
 }
 
 // DefragStats counts fragments, and datagrams by what became of them. A datagram that ended badly is counted under
@@ -53,6 +55,7 @@ type defragKey struct {
 	src, dst netip.Addr
 	protocol uint8
 	id       uint32
+	domain   uint64
 }
 
 // defragged is a datagram on its way.
@@ -83,7 +86,7 @@ func NewDefragmenter(limit int) *Defragmenter {
 func (d *Defragmenter) Add(f Fragment) (payload []byte, bad bool) {
 	d.Expire(f.Time)
 	d.stats.Fragments++
-	key := defragKey{f.Src, f.Dst, f.Protocol, f.ID}
+	key := defragKey{f.Src, f.Dst, f.Protocol, f.ID, f.domain}
 	element := d.datagrams[key]
 	if element == nil {
 		element = d.order.PushBack(&defragged{key: key, began: f.Time, total: -1})
@@ -188,6 +191,16 @@ func (d *Defragmenter) Expire(now int64) {
 			return
 		}
 		if !g.dead {
+			d.stats.Incomplete++
+		}
+		d.drop(front)
+	}
+}
+
+// Close gives up all datagrams that are not whole.
+func (d *Defragmenter) Close() {
+	for front := d.order.Front(); front != nil; front = d.order.Front() {
+		if !front.Value.(*defragged).dead { //nolint:forcetypeassert // the list holds nothing else
 			d.stats.Incomplete++
 		}
 		d.drop(front)

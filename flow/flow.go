@@ -79,8 +79,9 @@ func (m *Metric) Add(o Metric) {
 	}
 }
 
-// TCPMetric follows a connection's life. The Start fields are ms since the epoch, 0 = not seen. The segment counters
-// are those of Reassembly and stay 0 without it.
+// TCPMetric follows a connection's life. The Start fields are ms since the epoch, 0 = not seen. With Options.ReassembleTCP the
+// segment counters are those of Reassembly. Without it Packets, Bytes, SawStart and SawEnd stay 0, and OutOfOrder counts
+// segments that begin below the number expected, again sent ones too.
 type TCPMetric struct {
 	ABSynStart, BASynStart int64
 	ABSynTTL, BASynTTL     uint32
@@ -94,7 +95,7 @@ type TCPMetric struct {
 	BAPackets, BABytes, BASawStart, BASawEnd                     int64
 }
 
-// IPMetric counts fragments, and those that could not be put together.
+// IPMetric counts fragments, and with Options.IPDefrag those that ended their datagram badly or came too late for it.
 type IPMetric struct {
 	Fragments, FragmentErrors int64
 }

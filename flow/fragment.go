@@ -39,6 +39,7 @@ func (f *fragments) place(s *segment, seed *seeds, d *decoder) {
 	direction := s.flags & segNetSwapped
 	known := g.low == low && g.high == high && g.id == s.fragmentID && g.protocol == protocol && g.direction&segNetSwapped == direction &&
 		g.key[keyLowLink]>>16 == k[keyLowLink]>>16 && g.key[keyHighLink]>>16 == k[keyHighLink]>>16 &&
+		uint32(g.key[keyApp]) == uint32(k[keyApp]) &&
 		s.time-g.time < datagramLifetime && g.time-s.time < datagramLifetime
 	if s.flags&segLater == 0 {
 		*g = datagram{
@@ -55,9 +56,7 @@ func (f *fragments) place(s *segment, seed *seeds, d *decoder) {
 	} else if s.fragmentAt == g.covered {
 		g.covered = uint16(min(uint32(g.covered)+s.payload, 0xffff))
 	}
-	serial := k[keyApp] & 0xffffffff
 	*k = g.key
-	k[keyApp] = k[keyApp]&^0xffffffff | serial
 	s.path, s.netID = g.path, g.netID
 	s.flags = s.flags&^segDirection | g.direction
 }

@@ -33,15 +33,17 @@ type Fault uint8
 
 // The faults of packets.
 const (
-	FaultTruncated Fault = iota // a header runs past what was captured
-	FaultHeader                 // a header contradicts itself: a version or a length that cannot be
-	FaultLength                 // a length that runs past the end of the packet
-	FaultDepth                  // more headers or tunnels than the decoder follows
-	FaultFragment               // a fragment that overlaps, contradicts others or never became whole
-	FaultTime                   // a timestamp before that of the packet before, by more than a second
-	FaultLink                   // a link type the decoder does not know
+	FaultTruncated  Fault = iota // a header runs past what was captured
+	FaultHeader                  // a header contradicts itself: a version or a length that cannot be
+	FaultLength                  // a length that runs past the end of the packet
+	FaultDepth                   // more headers or tunnels than the decoder follows
+	FaultFragment                // a fragment that overlaps or contradicts others of its datagram
+	FaultTime                    // a timestamp before that of the packet before, by more than a second
+	FaultLink                    // a link type the decoder does not know
+	FaultIncomplete              // a datagram whose fragments did not all come; found with IPDefrag only
+	FaultMessage                 // a DNS, DHCPv4 or VRRP message that could not be read; found with ExtraLayers only
 
-	NumFaults = 7
+	NumFaults = 9
 )
 
 // String returns the name of a fault.
@@ -52,7 +54,7 @@ func (f Fault) String() string {
 	return "fault_" + strconv.Itoa(int(f))
 }
 
-var faultNames = [NumFaults]string{"truncated", "header", "length", "depth", "fragment", "time", "link"}
+var faultNames = [NumFaults]string{"truncated", "header", "length", "depth", "fragment", "time", "link", "incomplete", "message"}
 
 // Ledger accounts for packets: those that passed the filter of a capture equal those counted in flows plus those dropped, by
 // cause, exactly. A packet in a tunnel counts once, in its outermost flow, however many child flows it also moves.

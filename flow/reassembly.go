@@ -10,13 +10,13 @@ type Reassembly struct {
 const reassemblyRanges = 16
 
 type reassemblySide struct {
-	begun                             bool
+	begun, sawStart, sawEnd           bool
+	first                             uint32 // the sequence number after the last SYN's
 	next                              uint32 // the sequence number expected
 	ahead                             [reassemblyRanges]sequenceRange
 	n                                 int
 	packets, bytes                    int64
 	outOfOrder, skipped, skippedBytes int64
-	sawStart, sawEnd                  int64
 }
 
 // sequenceRange is sequence numbers from first up to and without end.
@@ -29,12 +29,13 @@ func (r *Reassembly) Add(back bool, seq uint32, flags uint8, payload uint32) {
 		s = &r.sides[1]
 	}
 	if flags&tcpSYN != 0 {
-		s.sawStart++
-		s.begun, s.next, s.n = true, seq+1, 0
 		seq++
+		if !s.sawStart || s.first != seq { // not one that is sent again
+			s.sawStart, s.begun, s.first, s.next, s.n = true, true, seq, seq, 0
+		}
 	}
 	if flags&(tcpFIN|tcpRST) != 0 {
-		s.sawEnd++
+		s.sawEnd = true
 	}
 	if payload == 0 {
 		return
@@ -110,7 +111,7 @@ func (r *Reassembly) Close() {
 func (r *Reassembly) Fill(m *TCPMetric) {
 	a, b := &r.sides[0], &r.sides[1]
 	m.ABSegmentOutOfOrder, m.ABSegmentSkipped, m.ABSegmentSkippedBytes = a.outOfOrder, a.skipped, a.skippedBytes
-	m.ABPackets, m.ABBytes, m.ABSawStart, m.ABSawEnd = a.packets, a.bytes, a.sawStart, a.sawEnd
+	m.ABPackets, m.ABBytes, m.ABSawStart, m.ABSawEnd = a.packets, a.bytes, int64(b2i(a.sawStart)), int64(b2i(a.sawEnd))
 	m.BASegmentOutOfOrder, m.BASegmentSkipped, m.BASegmentSkippedBytes = b.outOfOrder, b.skipped, b.skippedBytes
-	m.BAPackets, m.BABytes, m.BASawStart, m.BASawEnd = b.packets, b.bytes, b.sawStart, b.sawEnd
+	m.BAPackets, m.BABytes, m.BASawStart, m.BASawEnd = b.packets, b.bytes, int64(b2i(b.sawStart)), int64(b2i(b.sawEnd))
 }

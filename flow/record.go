@@ -99,7 +99,7 @@ func (t *Table) recordSegment(s *segment, r *Record) {
 		slot = noSlot
 	}
 	if slot == noSlot {
-		slot = t.begin(s, noSlot)
+		slot = t.begin(s, 0)
 	}
 	h, c := t.hotAt(slot), t.coldAt(slot)
 	d := (h.flags ^ uint32(s.flags)) >> 3 & 1

@@ -49,6 +49,12 @@ func (r *report) names(path uint64) pathNames {
 func (t *Table) report(slot uint32, why Reason, finish FinishType) {
 	t.spill(slot)
 	h, c := t.hotAt(slot), t.coldAt(slot)
+	var e *extra
+	if len(t.extras) > 0 {
+		if e = t.extras[slot]; e != nil && e.stream != nil && (why == Ended || why == Evicted) {
+			e.stream.Close()
+		}
+	}
 	if h.flags&hotChild == 0 {
 		t.ledger.Reported += c.packets[0] + c.packets[1] - c.told[0] - c.told[2]
 	}
@@ -58,6 +64,9 @@ func (t *Table) report(slot uint32, why Reason, finish FinishType) {
 	c.told = [4]uint64{c.packets[0], c.bytes[0], c.packets[1], c.bytes[1]}
 	c.since = h.last
 	h.flags |= hotReported
+	if e != nil {
+		e.told = len(e.raw)
+	}
 }
 
 // show returns a flow as of now, in memory that the next call uses again.
@@ -98,7 +107,12 @@ func (t *Table) show(slot uint32, finish FinishType) *Flow {
 		r.icmp = ICMP{Type: ICMPType(n >> 24), Code: n >> 16 & 0xff, ID: n & 0xffff}
 		f.ICMP = &r.icmp
 	}
-	if t.options.ExtraTCPMetric && kind&kindPorts != 0 && kind&kindProtocol == 6 {
+	if f.Transport != nil && t.options.Applications != nil {
+		if name, ok := t.options.Applications.Name(r.transport.Protocol, uint16(r.transport.A), uint16(r.transport.B)); ok {
+			f.Application = name
+		}
+	}
+	if (t.options.ExtraTCPMetric || t.options.ReassembleTCP) && kind&kindPorts != 0 && kind&kindProtocol == 6 {
 		r.showTCP(c)
 		f.TCPMetric = &r.tcp
 	}
@@ -136,7 +150,7 @@ func runningRTT(h *hot, c *cold) int64 {
 	return int64(h.smooth[0])<<tickBits + int64(h.smooth[1])<<tickBits
 }
 
-// showTCP fills the life of a connection.
+// showTCP fills the life of a connection, with what its sequence numbers tell as they come.
 func (r *report) showTCP(c *cold) {
 	r.tcp = TCPMetric{
 		ABSynStart: milliseconds(c.syn[0]), BASynStart: milliseconds(c.syn[1]), ABSynTTL: uint32(c.synTTL[0]), BASynTTL: uint32(c.synTTL[1]),

@@ -53,11 +53,11 @@ type Options struct {
 	Expire             time.Duration // without a packet; 0 is 600 s
 	ExpireShort        time.Duration // for ARP and DNS; 0 is 10 s
 	LayerMode          LayerMode
-	RawPacketLimit     int  // packets kept per flow; 0 keeps none
+	RawPacketLimit     int  // packets kept per flow, within 64 MiB for all; 0 keeps none, less than 0 as many as there is room for
 	HeaderSize         int  // bytes kept of each; 0 keeps what was captured
 	ExtraTCPMetric     bool // report TCPMetric
-	IPDefrag           bool
-	ReassembleTCP      bool
+	IPDefrag           bool // put IP datagrams together from their fragments; each fragment counts as a packet all the same
+	ReassembleTCP      bool // report TCPMetric with the segment counters of Reassembly
 	ExtraLayers        ExtraLayers
 	Applications       *Applications // nil: the last layer names the application
 	// Report is called by the table's owner, within Add, Advance, Record and Close. f is reused after the call; its strings
@@ -74,6 +74,7 @@ const (
 	reportBudget  = 1 << 15                // reports in one Advance
 	maxDepth      = 8                      // tunnels in one packet
 	batchSize     = 64                     // packets whose memory is fetched at once
+	longest       = spill - 1              // bytes of a packet on the wire, so that counting it cannot overflow
 	never         = math.MaxInt64          // the deadline of a free slot
 	flowFootprint = 512                    // bytes a live flow takes, roughly
 )
@@ -108,20 +109,42 @@ type Table struct {
 	lastSweep int64
 
 	segments [2][batchSize]segment
-	parents  [2][batchSize]uint32 // the slot of each segment's flow
+	owners   [2][batchSize]owner // the flow of each segment that carries another
 	touched  uint64
 
 	names     namer
 	fragments fragments
 	out       report
-	extras    map[uint32]*extra
+
+	// What only few flows, or only some options, have.
+	nested bool        // the batch has tunnels
+	lost   []lostOwner // flows that ended during a nested batch
+	watch  uint16      // not 0: an option looks into packets
+	extras map[uint32]*extra
+	held   int           // bytes that the extras hold, about
+	defrag *Defragmenter // nil without IPDefrag
+	whole  []whole       // datagrams put together from this batch
+	ended  *endedIDs     // nil until a flow ended
 }
+
+// owner names the flow that a tunnel's flows belong to. The batch that found it may evict it: then another serial is in the slot.
+type owner struct{ slot, serial uint32 }
 
 // NewTable returns an empty table.
 func NewTable(o Options) *Table {
 	t := &Table{options: o, limit: o.MaxFlows, l3: o.LayerMode == LayerModeL3, extras: map[uint32]*extra{}}
+	footprint := flowFootprint
+	if o.RawPacketLimit != 0 || o.ExtraLayers != 0 || o.ReassembleTCP {
+		t.watch = 1
+	}
+	if o.ReassembleTCP {
+		footprint += extraFootprint
+	}
 	if t.limit <= 0 {
-		t.limit = flowsForMemory()
+		t.limit = flowsForMemory(footprint)
+	}
+	if o.IPDefrag {
+		t.defrag = NewDefragmenter(0)
 	}
 	t.update = int64(or(o.Update, time.Minute))
 	t.linger = t.update
@@ -146,8 +169,8 @@ func or(d, fallback time.Duration) time.Duration {
 	return d
 }
 
-// flowsForMemory returns how many flows fit an eighth of the machine's memory, between 64 Ki and 4 Mi.
-func flowsForMemory() int {
+// flowsForMemory returns how many flows of so many bytes fit an eighth of the machine's memory, between 64 Ki and 4 Mi.
+func flowsForMemory(footprint int) int {
 	const low, high = 1 << 16, 1 << 22
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
@@ -160,7 +183,7 @@ func flowsForMemory() int {
 			if err != nil {
 				break
 			}
-			return min(max(kib*1024/8/flowFootprint, low), high)
+			return min(max(kib*1024/8/footprint, low), high)
 		}
 	}
 	return 1 << 19
@@ -172,6 +195,11 @@ func (t *Table) Ledger() Ledger {
 	l.FlowsLive = uint64(t.live())
 	for i, n := range t.decoder.faults {
 		l.Faults[i] += n
+	}
+	if t.defrag != nil {
+		s := t.defrag.Stats()
+		l.Faults[FaultFragment] += s.Overlapping + s.Malformed
+		l.Faults[FaultIncomplete] += s.Incomplete + s.Evicted
 	}
 	return l
 }
@@ -195,7 +223,7 @@ func (t *Table) addBatch(link LinkType, first content, packets []Packet) {
 	kept := 0
 	for i := range packets {
 		s := &segs[kept]
-		t.decoder.decode(s, &packets[i], 0, max(packets[i].Length, len(packets[i].Data)), first, t.l3)
+		t.decoder.decode(s, &packets[i], 0, min(max(packets[i].Length, len(packets[i].Data)), longest), first, t.l3)
 		t.ledger.Received++
 		if s.flags&segBad != 0 {
 			t.ledger.Drops[CauseDecoder]++
@@ -204,17 +232,29 @@ func (t *Table) addBatch(link LinkType, first content, packets []Packet) {
 		t.ledger.Counted++
 		t.ledger.CountedBytes += uint64(s.length)
 		s.packet = uint16(i)
+		if s.flags&segFragment != 0 {
+			t.fragment(s, &packets[i], 0)
+		}
 		if s.inner != contentNone {
 			tunnels++
-		}
-		if s.flags&segFragment != 0 {
-			t.fragments.place(s, &t.seeds, &t.decoder)
 		}
 		kept++
 	}
 	segs = segs[:kept]
-	t.count(link, packets, segs, t.parents[0][:kept])
-	for depth := 1; tunnels > 0; depth++ {
+	t.nested = tunnels > 0 || len(t.whole) > 0
+	t.count(link, packets, segs, t.owners[0][:kept])
+	if t.nested {
+		if tunnels > 0 {
+			t.addTunnels(link, packets, segs, 1)
+		}
+		t.addWhole()
+		t.nested, t.lost = false, t.lost[:0]
+	}
+}
+
+// addTunnels counts what segments carry, from a depth on, whose owners are in the place of the depth before.
+func (t *Table) addTunnels(link LinkType, packets []Packet, segs []segment, depth int) {
+	for tunnels := 1; tunnels > 0; depth++ {
 		from, to := (depth-1)&1, depth&1
 		next := t.segments[to][:0]
 		tunnels = 0
@@ -240,23 +280,23 @@ func (t *Table) addBatch(link LinkType, first content, packets []Packet) {
 				continue
 			}
 			s.packet = outer.packet
-			s.key[keyApp] |= uint64(t.hotAt(t.parents[from][i]).serial)
-			t.parents[to][len(next)-1] = t.parents[from][i]
+			s.key[keyApp] |= uint64(t.owners[from][i].serial)
+			t.owners[to][len(next)-1] = t.owners[from][i]
 			if s.flags&segFragment != 0 {
-				t.fragments.place(s, &t.seeds, &t.decoder)
+				t.fragment(s, p, depth)
 			}
 			if s.inner != contentNone {
 				tunnels++
 			}
 		}
 		segs = next
-		t.count(link, packets, segs, t.parents[to][:len(segs)])
+		t.count(link, packets, segs, t.owners[to][:len(segs)])
 	}
 }
 
-// count finds or makes the flow of each segment and counts it. slots holds the parents' slots of segments in tunnels, and
-// the flows' own slots afterwards. The memory of all is fetched before any is used, so that the waits overlap.
-func (t *Table) count(link LinkType, packets []Packet, segs []segment, slots []uint32) {
+// count finds or makes the flow of each segment and counts it. owners holds the flows around segments in tunnels, and
+// afterwards the own flows of segments that carry others. The memory of all is fetched before any is used, so that the waits overlap.
+func (t *Table) count(link LinkType, packets []Packet, segs []segment, owners []owner) {
 	touched := t.touched
 	for i := range segs {
 		s := &segs[i]
@@ -285,17 +325,17 @@ func (t *Table) count(link LinkType, packets []Packet, segs []segment, slots []u
 			}
 		}
 		if slot == noSlot {
-			parent := noSlot
+			parent := uint64(0)
 			if s.key[keyApp]&0xffffffff != 0 {
-				parent = slots[i]
+				parent = t.ownerID(owners[i])
 			}
 			slot = t.begin(s, parent)
 		}
 		t.observe(slot, s)
-		if t.options.RawPacketLimit > 0 || t.options.ExtraLayers != 0 {
+		if uint16(s.inner)|t.watch != 0 {
 			t.keep(slot, s, link, &packets[s.packet])
+			owners[i] = owner{slot, t.hotAt(slot).serial}
 		}
-		slots[i] = slot
 	}
 }
 
@@ -315,5 +355,8 @@ func (t *Table) Close() {
 		if *t.dueAt(slot) != never {
 			t.end(slot, Ended, finishOf(t.hotAt(slot).flags))
 		}
+	}
+	if t.defrag != nil {
+		t.defrag.Close()
 	}
 }

@@ -81,12 +81,8 @@ func (t *Table) dueAt(slot uint32) *int64 {
 	return &t.due[slot>>chunkBits][slot&(chunkSize-1)]
 }
 
-// begin makes the flow of a segment and returns its slot.
-func (t *Table) begin(s *segment, parent uint32) uint32 {
-	var parentID uint64
-	if parent != noSlot {
-		parentID = t.coldAt(parent).ids.flow
-	}
+// begin makes the flow of a segment and returns its slot. parent is the id of the flow around it, 0 if there is none.
+func (t *Table) begin(s *segment, parent uint64) uint32 {
 	slot := t.allocate()
 	t.serial++
 	if t.serial == 0 {
@@ -100,15 +96,18 @@ func (t *Table) begin(s *segment, parent uint32) uint32 {
 	if s.flags&segLink != 0 {
 		h.flags |= hotLink
 	}
-	if parent != noSlot {
+	if s.key[keyApp]&0xffffffff != 0 {
 		h.flags |= hotChild
 	}
 	*c = cold{
-		parent: parentID, path: s.path, hash: s.hash, start: s.time, since: s.time, reported: s.time,
+		parent: parent, path: s.path, hash: s.hash, start: s.time, since: s.time, reported: s.time,
 		linkID: s.linkID, netID: s.netID, icmp: s.icmp, macs: s.macs, direction: s.flags & segDirection,
 	}
 	h.flags |= uint32(c.direction)
-	c.ids = t.names.name(&s.key, parentID, milliseconds(s.time))
+	c.ids = t.names.name(&s.key, parent, milliseconds(s.time))
+	if t.ended != nil {
+		c.ids.flow = t.ended.other(c.ids.flow, t.serial)
+	}
 	*t.dueAt(slot) = s.time + startDelay
 	t.index.insert(s.hash, slot)
 	t.ledger.Flows++
@@ -179,12 +178,20 @@ func (t *Table) end(slot uint32, why Reason, finish FinishType) {
 	} else {
 		t.over--
 	}
-	t.index.remove(t.coldAt(slot).hash, slot)
+	c := t.coldAt(slot)
+	t.index.remove(c.hash, slot)
+	if t.ended == nil {
+		t.ended = new(endedIDs)
+	}
+	t.ended.add(c.ids.flow)
+	if t.nested {
+		t.lost = append(t.lost, lostOwner{h.serial, c.ids.flow})
+	}
 	h.key = key{}
 	*t.dueAt(slot) = never
 	t.free = append(t.free, slot)
 	if len(t.extras) > 0 {
-		delete(t.extras, slot)
+		t.forget(slot)
 	}
 }
 
@@ -236,6 +243,9 @@ func (t *Table) observe(slot uint32, s *segment) {
 	}
 	if s.flags&segFragment != 0 {
 		t.coldAt(slot).fragments++
+		if s.flags&segBroken != 0 {
+			t.extraOf(slot).broken++
+		}
 	}
 	if s.flags&segTCP != 0 {
 		t.tcp(slot, h, s, direction)

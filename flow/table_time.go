@@ -3,6 +3,9 @@ package flow
 // Advance reports what is new, due or over at the time now, in ns since the epoch. Call it ten times a second, or as often
 // in the time of the packets; one call looks at a bounded number of flows and reports a bounded number, and the next goes on.
 func (t *Table) Advance(now int64) {
+	if t.defrag != nil {
+		t.defrag.Expire(now)
+	}
 	if !t.sweeping {
 		if now-t.lastSweep < sweepEvery && now >= t.lastSweep {
 			return

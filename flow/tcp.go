@@ -76,8 +76,11 @@ func (t *Table) tcpBehind(slot uint32, h *hot, s *segment, direction, end uint32
 	}
 }
 
-// smoothen takes a measurement into the running RTT.
+// smoothen takes a measurement into the running RTT. One that goes backwards in time says nothing.
 func (h *hot) smoothen(direction, ticks uint32) {
+	if int32(ticks) < 0 {
+		return
+	}
 	if h.smooth[direction] == 0 {
 		h.smooth[direction] = ticks
 		return
@@ -155,7 +158,7 @@ func (t *Table) echo(slot uint32, h *hot, s *segment, direction uint32) {
 		h.flags &^= hotPending << back
 		ticks := uint32(s.time>>tickBits) - h.sent[back]
 		h.smoothen(back, ticks)
-		if c := t.coldAt(slot); c.rtt == 0 {
+		if c := t.coldAt(slot); c.rtt == 0 && int32(ticks) > 0 {
 			c.rtt = int64(ticks) << tickBits
 		}
 	}
