@@ -81,7 +81,7 @@ func graphRead(ctx context.Context, b *bench) ([]figure, error) {
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
-func runChild(what string, size, packets int) error {
+func runChild(what string, size, packets, flows int) error {
 	switch what {
 	case "flow-table":
 		return childTable(size, packets)
@@ -90,7 +90,9 @@ func runChild(what string, size, packets int) error {
 	case "flow-scan":
 		return childScan(size, packets)
 	case "flow-send":
-		return childSend(size, packets)
+		return childSend(sending{rate: size, millis: packets, flows: flows})
+	case "veth-gro":
+		return deliverInBatches(receiverLink)
 	case "flow-ring":
 		return childRing()
 	}

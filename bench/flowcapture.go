@@ -5,22 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/weft-net/weft/flow"
-	"github.com/weft-net/weft/flow/flowtest"
 	"github.com/weft-net/weft/internal/capture"
 	"github.com/weft-net/weft/internal/capture/afpacket"
 )
@@ -29,18 +24,13 @@ import (
 const (
 	senderLink   = "send0"
 	receiverLink = "recv0"
-	sentFlows    = 1000
+	sendMillis   = 1000
 )
 
-// rates are tried in turn, packets a second; the last one is as fast as the sender can.
-var rates = []int{100_000, 200_000, 300_000, 400_000, 600_000, 800_000, 1_000_000, 1_500_000, 0}
+// rates are tried in turn, packets a second.
+var rates = []int{100_000, 200_000, 300_000, 400_000, 600_000, 800_000, 1_000_000, 1_300_000, 1_600_000, 2_000_000, 2_500_000, 3_000_000}
 
-// sent is what the sender reports, counted what a program found.
-type sent struct {
-	Packets int
-	Took    time.Duration
-}
-
+// counted is what a program of ours found.
 type counted struct {
 	Packets, Dropped uint64
 	Balanced         bool
@@ -56,14 +46,27 @@ func newVeth(ctx context.Context) (*veth, error) {
 		"netns add " + v.sender,
 		"netns add " + v.receiver,
 		"-n " + v.sender + " link add " + senderLink + " type veth peer name " + receiverLink + " netns " + v.receiver,
-		"-n " + v.sender + " link set " + senderLink + " up",
-		"-n " + v.receiver + " link set " + receiverLink + " up",
+		"-n " + v.sender + " link set " + senderLink + " addrgenmode none up", // no packet but ours
+		"-n " + v.receiver + " link set " + receiverLink + " addrgenmode none up",
 		"-n " + v.receiver + " link set lo up",
 	} {
 		if out, err := exec.CommandContext(ctx, "ip", strings.Fields(line)...).CombinedOutput(); err != nil {
 			v.remove()
 			return nil, fmt.Errorf("ip %s: %w: %s", line, err, out)
 		}
+	}
+	// A veth that gathers packets takes those of the sender many at a time.
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	command, err := inside(v.receiver, exec.CommandContext(ctx, program, "-child", "veth-gro"))
+	if err != nil {
+		return nil, err
+	}
+	if out, err := command.CombinedOutput(); err != nil {
+		v.remove()
+		return nil, fmt.Errorf("veth: %w: %s", err, out)
 	}
 	return v, nil
 }
@@ -89,16 +92,19 @@ func inside(namespace string, command *exec.Cmd) (*exec.Cmd, error) {
 type listener struct {
 	name    string
 	command func(ctx context.Context, dir string) (*exec.Cmd, error)
+	ask     func(ctx context.Context, dir string) (string, error) // what it says before it ends; or nil
 	found   func(ctx context.Context, output, dir string) (packets int, err error)
+	dropped string // a pattern for how many packets it says it lost; or ""
 }
 
-func flowCapture(ctx context.Context, b *bench) ([]figure, error) {
+// flowCapture has weft and its peers, one after the other, take packets from a veth.
+func flowCapture(ctx context.Context, _ *bench, flows int) ([]figure, error) {
 	wire, err := newVeth(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer wire.remove()
-	ours, note, err := wire.ladder(ctx, b, weftListener())
+	ours, note, err := wire.ladder(ctx, weftListener(), flows)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +116,7 @@ func flowCapture(ctx context.Context, b *bench) ([]figure, error) {
 			notes = append(notes, info("%-10s %v", p.name, err))
 			continue
 		}
-		rate, note, err := wire.ladder(ctx, b, p.listener(d))
+		best, note, err := wire.ladder(ctx, p.listener(d, flows), flows)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -118,15 +124,22 @@ func flowCapture(ctx context.Context, b *bench) ([]figure, error) {
 			note = err.Error()
 		}
 		notes = append(notes, info("%-10s %s", p.name, note))
-		top = max(top, rate)
+		if !best.sender { // else it shows how fast the sender is
+			top = max(top, best.rate)
+		}
 	}
-	return append([]figure{judged(atLeast(ours, top), "%.2f M packets/s", ours/1e6)}, notes...), nil
+	// Where both keep up with the sender, neither is ahead.
+	met := atLeast(ours.rate, top)
+	if ours.sender {
+		met = reached
+	}
+	return append([]figure{judged(met, "%.2f M packets/s", ours.rate/1e6)}, notes...), nil
 }
 
 // weftListener is a ring and a table in a process of their own, as an agent runs them for a capture.
 func weftListener() listener {
 	return listener{
-		name: "weft",
+		name: "weft", dropped: `"Dropped":(\d+)`,
 		command: func(ctx context.Context, _ string) (*exec.Cmd, error) {
 			program, err := os.Executable()
 			return exec.CommandContext(ctx, program, "-child", "flow-ring"), err
@@ -144,62 +157,122 @@ func weftListener() listener {
 	}
 }
 
-func (p peer) listener(d *debian) listener {
-	return listener{
-		name: p.name,
+func (p peer) listener(d *debian, flows int) listener {
+	l := listener{
+		name: p.name, dropped: p.dropped,
 		command: func(ctx context.Context, dir string) (*exec.Cmd, error) {
-			args, err := p.listen(receiverLink, dir)
+			args, err := p.listen(receiverLink, dir, flows)
 			if err != nil {
 				return nil, err
 			}
 			return d.command(ctx, args[0], args[1:]...), nil
 		},
 		found: func(ctx context.Context, output, dir string) (int, error) {
+			if p.arrived != "" {
+				arrived, dropped, err := numbers(output, p.arrived, p.dropped)
+				return arrived - dropped, err
+			}
 			_, packets, err := p.found(ctx, d, output, dir)
 			return packets, err
 		},
 	}
+	if p.ask != nil {
+		l.ask = func(ctx context.Context, dir string) (string, error) {
+			args := p.ask(dir)
+			out, err := d.command(ctx, args[0], args[1:]...).CombinedOutput()
+			return string(out), err
+		}
+	}
+	return l
 }
 
-// ladder raises the rate until packets are missing, and gives the highest rate at which none was.
-func (v *veth) ladder(ctx context.Context, b *bench, l listener) (top float64, note string, err error) {
+// heard is the highest rate at which nothing was missing.
+type heard struct {
+	rate   float64
+	sender bool // the sender is not faster
+}
+
+// ladder first sends as fast as it can. Where packets are missing it raises the rate until they are. A rate counts when
+// nothing is missing in one of two rounds.
+func (v *veth) ladder(ctx context.Context, l listener, flows int) (top heard, note string, err error) {
+	first, err := v.round(ctx, l, sending{millis: sendMillis, flows: flows})
+	if err != nil {
+		return top, "", err
+	}
+	if first.missing() == 0 {
+		return heard{first.rate(), true}, "none missing: it is as fast as the sender; " + first.String(), nil
+	}
+	failed := first
 	for _, rate := range rates {
-		s, packets, err := v.round(ctx, b, l, rate)
+		what := sending{rate: rate, millis: sendMillis, flows: flows}
+		r, err := v.round(ctx, l, what)
+		if err == nil && r.missing() != 0 {
+			r, err = v.round(ctx, l, what)
+		}
 		if err != nil {
 			return top, "", err
 		}
-		reached := float64(s.Packets) / s.Took.Seconds()
-		if lost := s.Packets - packets; lost > 0 {
-			return top, fmt.Sprintf("%.2f M packets/s; at %.2f M/s %s of %s are missing", top/1e6, reached/1e6, grouped(lost), grouped(s.Packets)), nil
-		}
-		top = max(top, reached)
-		if reached < 0.9*float64(rate) || rate == 0 {
+		if r.missing() != 0 {
+			failed = r
 			break
 		}
+		top.rate = max(top.rate, r.rate())
 	}
-	return top, fmt.Sprintf("%.2f M packets/s, none lost: the sender is not faster", top/1e6), nil
+	note = fmt.Sprintf("none missing at %.2f M/s; at %s", top.rate/1e6, failed)
+	if failed.sent != first.sent {
+		note += fmt.Sprintf("; at %s", first)
+	}
+	return top, note, nil
+}
+
+// round is what was sent in one go and what became of it.
+type round struct {
+	sent    sent
+	arrived int // at the receiving interface, as it counts itself
+	found   int
+	dropped int           // that the program says it lost
+	tells   bool          // it says so
+	cpu     time.Duration // of the program; the kernel's work for a packet is the sender's
+}
+
+func (r round) missing() int  { return r.arrived - r.found }
+func (r round) rate() float64 { return float64(r.arrived) / r.sent.Took.Seconds() }
+
+func (r round) String() string {
+	text := fmt.Sprintf("%.2f M/s", r.rate()/1e6)
+	if lost := r.missing(); lost != 0 {
+		text += fmt.Sprintf(" %s of %s missing", grouped(lost), grouped(r.arrived))
+		switch {
+		case r.tells && r.dropped == lost:
+			text += ", all told as drops"
+		case r.tells:
+			text += fmt.Sprintf(", %s told as drops", grouped(r.dropped))
+		}
+	}
+	return text + fmt.Sprintf(" (%.0f ns of CPU a packet)", float64(r.cpu.Nanoseconds())/float64(max(r.arrived, 1)))
 }
 
 // round starts a program, sends for a while and compares.
-func (v *veth) round(ctx context.Context, b *bench, l listener, rate int) (s sent, packets int, err error) {
+func (v *veth) round(ctx context.Context, l listener, what sending) (r round, err error) {
 	dir, err := os.MkdirTemp("", "weft-bench-")
 	if err != nil {
-		return s, 0, err
+		return r, err
 	}
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	command, err := l.command(ctx, dir)
 	if err != nil {
-		return s, 0, err
+		return r, err
 	}
 	if command, err = inside(v.receiver, command); err != nil {
-		return s, 0, err
+		return r, err
 	}
 	output := &tail{}
 	command.Stdout, command.Stderr = output, output
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := command.Start(); err != nil {
-		return s, 0, err
+		return r, err
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -207,28 +280,75 @@ func (v *veth) round(ctx context.Context, b *bench, l listener, rate int) (s sen
 		_ = command.Wait() // what it counted tells whether it went well
 	}()
 	defer func() {
-		_ = command.Process.Kill() // it may be gone
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // they may be gone
 		<-ended
 	}()
 	if err := listening(ctx, command.Process.Pid, ended); err != nil {
-		return s, 0, fmt.Errorf("%s does not listen: %w: %s", l.name, err, output)
+		return r, fmt.Errorf("%s does not listen: %w: %s", l.name, err, output)
 	}
-	if s, err = v.send(ctx, rate, b.scale(2000)); err != nil {
-		return s, 0, err
+	before, err := v.received(ctx)
+	if err != nil {
+		return r, err
 	}
+	if r.sent, err = v.send(ctx, what); err != nil {
+		return r, err
+	}
+	after, err := v.received(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.arrived = after - before
 	if err := pause(ctx, 1500*time.Millisecond); err != nil { // what it buffers
-		return s, 0, err
+		return r, err
+	}
+	said := ""
+	if l.ask != nil {
+		if said, err = l.ask(ctx, dir); err != nil {
+			return r, fmt.Errorf("%s: %w", l.name, err)
+		}
 	}
 	if err := command.Process.Signal(syscall.SIGINT); err != nil {
-		return s, 0, err
+		return r, err
 	}
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		return s, 0, fmt.Errorf("%s does not end", l.name)
+		return r, fmt.Errorf("%s does not end", l.name)
 	}
-	packets, err = l.found(ctx, output.String(), dir)
-	return s, packets, err
+	for syscall.Kill(-command.Process.Pid, 0) == nil { // pmacctd's other process still writes
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return r, fmt.Errorf("the last process of %s does not end: %w", l.name, err)
+		}
+	}
+	r.cpu = command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	said += output.String()
+	if r.found, err = l.found(ctx, said, dir); err != nil {
+		return r, err
+	}
+	if l.dropped != "" {
+		if match := regexp.MustCompile(l.dropped).FindStringSubmatch(said); match != nil {
+			r.tells = true
+			r.dropped, err = strconv.Atoi(match[1])
+		}
+	}
+	return r, err
+}
+
+// received is how many packets the receiving interface has had.
+func (v *veth) received(ctx context.Context) (int, error) {
+	out, err := exec.CommandContext(ctx, "ip", "-n", v.receiver, "-s", "-j", "link", "show", receiverLink).Output()
+	if err != nil {
+		return 0, fmt.Errorf("ip -s link: %w", err)
+	}
+	var links []struct {
+		Stats struct {
+			Rx struct{ Packets int } `json:"rx"`
+		} `json:"stats64"`
+	}
+	if err := json.Unmarshal(out, &links); err != nil || len(links) != 1 {
+		return 0, fmt.Errorf("ip -s link: %w: %.200s", err, out)
+	}
+	return links[0].Stats.Rx.Packets, nil
 }
 
 // listening waits until there is a packet socket in the namespace of a process.
@@ -249,12 +369,13 @@ func listening(ctx context.Context, pid int, ended <-chan struct{}) error {
 	}
 }
 
-func (v *veth) send(ctx context.Context, rate, millis int) (s sent, err error) {
+func (v *veth) send(ctx context.Context, what sending) (s sent, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return s, err
 	}
-	command, err := inside(v.sender, exec.CommandContext(ctx, program, "-child", "flow-send", "-size", strconv.Itoa(rate), "-packets", strconv.Itoa(millis)))
+	command, err := inside(v.sender, exec.CommandContext(ctx, program, "-child", "flow-send", "-size", strconv.Itoa(what.rate),
+		"-packets", strconv.Itoa(what.millis), "-flows", strconv.Itoa(what.flows)))
 	if err != nil {
 		return s, err
 	}
@@ -264,67 +385,6 @@ func (v *veth) send(ctx context.Context, rate, millis int) (s sent, err error) {
 		return s, fmt.Errorf("sender: %w", err)
 	}
 	return s, json.Unmarshal(out, &s)
-}
-
-// childSend sends frames of 64 bytes (60 and the checksum that a wire would add) at a rate, for so many milliseconds.
-func childSend(rate, millis int) error {
-	runtime.LockOSThread()
-	link, err := net.InterfaceByName(senderLink)
-	if err != nil {
-		return err
-	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1); err != nil {
-		return err
-	}
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: link.Index}); err != nil {
-		return err
-	}
-	const burst = 64
-	frames := make([][]byte, sentFlows)
-	for i := range frames {
-		frames[i] = flowtest.Pad(flowtest.Packet(
-			flowtest.Ethernet{Src: "02:00:00:00:00:01", Dst: "02:00:00:00:00:02"},
-			flowtest.IPv4{Src: "10.0.0.1", Dst: "10.0.0.2"},
-			flowtest.UDP{Src: uint16(10_000 + i), Dst: 9}, //nolint:gosec // below 11,000
-			flowtest.Zeros(18),
-		), 60)
-	}
-	type message struct {
-		header unix.Msghdr
-		length uint32
-		_      [4]byte
-	}
-	messages := make([]message, burst)
-	parts := make([]unix.Iovec, burst)
-	for i := range messages {
-		messages[i].header.Iov = &parts[i]
-		messages[i].header.SetIovlen(1)
-	}
-	var s sent
-	started := time.Now()
-	for s.Took = 0; s.Took < time.Duration(millis)*time.Millisecond; s.Took = time.Since(started) {
-		if rate > 0 && float64(s.Packets) > s.Took.Seconds()*float64(rate) {
-			continue // the next burst is not due
-		}
-		for i := range parts {
-			frame := frames[(s.Packets+i)%len(frames)]
-			parts[i].Base = &frame[0]
-			parts[i].SetLen(len(frame))
-		}
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages[0])), burst, 0, 0, 0)
-		if errno != 0 && !errno.Temporary() && errno != unix.ENOBUFS {
-			return fmt.Errorf("sendmmsg: %w", errno)
-		}
-		if errno == 0 {
-			s.Packets += int(n) //nolint:gosec // at most a burst
-		}
-	}
-	return json.NewEncoder(os.Stdout).Encode(s)
 }
 
 // childRing counts the packets of the receiving end until it is interrupted.
@@ -344,13 +404,7 @@ func childRing() error {
 		if err != nil {
 			return err
 		}
-		own := packets[:0]
-		for _, p := range packets {
-			if len(p.Data) >= 12 && p.Data[11] == 1 { // not what the kernel says of itself on a new link
-				own = append(own, p)
-			}
-		}
-		table.Add(source.LinkType(), own)
+		table.Add(source.LinkType(), packets)
 		table.Advance(time.Now().UnixNano())
 	}
 	table.Close()

@@ -63,9 +63,20 @@ func flowRows() []row {
 		name: "flow-scan", what: "ten flows of an address among 500,000 live ones in the table",
 		target: "< 10 ms", skydive: "answers nothing after 10 s", run: flowScan,
 	}, row{
-		name: "flow-capture", what: "ring and table on a veth, 64-byte packets, before the first drop",
-		target: "no less than any peer", skydive: "–", run: flowCapture,
-	})
+		name: "flow-query", what: "G.Flows().Has('Network','10.0.0.1').Limit(10), 500,000 live flows on one agent, median",
+		target: "< 20 ms", skydive: "answers nothing after 10 s", run: flowQuery,
+	}, row{
+		name: "flow-subscriber", what: "/ws/subscriber/flow, JSON, one client that takes every flow of a capture",
+		target: "> 100,000 flows/s, none lost", skydive: "–", run: flowSubscriber,
+	}, onWire("flow-capture-a", 1_000), onWire("flow-capture-b", 100_000))
+}
+
+func onWire(name string, flows int) row {
+	return row{
+		name: name, what: fmt.Sprintf("ring and table on a veth, 64-byte packets of %s flows, before the first drop", grouped(flows)),
+		target: "no less than any peer", skydive: "–",
+		run: func(ctx context.Context, b *bench) ([]figure, error) { return flowCapture(ctx, b, flows) },
+	}
 }
 
 func kind(t traffic) string {

@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string) error {
 		child = flags.String("child", "", "internal: what a child process measures")
 		size  = flags.Int("size", 0, "internal: how much it measures")
 		count = flags.Int("packets", 0, "internal: in how many packets")
+		flows = flags.Int("flows", 0, "internal: of how many flows")
 	)
 	flags.StringVar(&b.weft, "weft", "../bin/weft", "the binary to measure")
 	flags.BoolVar(&b.short, "short", false, "a tenth of the size")
@@ -68,7 +69,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if *child != "" {
-		return runChild(*child, *size, *count)
+		return runChild(*child, *size, *count, *flows)
 	}
 	pattern, err := regexp.Compile(*only)
 	if err != nil {

@@ -22,7 +22,12 @@ type peer struct {
 	// file is the command that reads a capture file; what it writes goes below dir.
 	file func(path, dir string, flows int) ([]string, error)
 	// listen is the command that takes the packets of an interface until it is interrupted.
-	listen func(link, dir string) ([]string, error)
+	listen func(link, dir string, flows int) ([]string, error)
+	// ask is the command that has a listening program say its counts before it ends; nil where it says them when it ends.
+	ask func(dir string) []string
+	// arrived and dropped are patterns for what a program tells of libpcap's counts. Where it tells them, they say what it
+	// lost: what waits in libpcap's buffer for the next packet is not lost, and not yet in its flows.
+	arrived, dropped string
 	// found says how many flows a run found and how many packets they hold, from what it said or wrote.
 	found func(ctx context.Context, d *debian, output, dir string) (flows, packets int, err error)
 	rests bool // it sleeps at its start and end: what a file without packets takes is taken off
@@ -38,11 +43,15 @@ func peers() []peer {
 					"-m", strconv.Itoa(2 * flows), "-n", "127.0.0.1:9", // the discard port: where nobody listens
 				}, nil
 			},
-			listen: func(link, dir string) ([]string, error) {
+			listen: func(link, dir string, flows int) ([]string, error) {
 				return []string{
-					"softflowd", "-i", link, "-d", "-c", "none", "-p", filepath.Join(dir, "pid"), "-m", strconv.Itoa(4 * sentFlows), "-n", "127.0.0.1:9",
+					"softflowd", "-i", link, "-d", "-c", filepath.Join(dir, "control"), "-p", filepath.Join(dir, "pid"), "-m", strconv.Itoa(4 * flows), "-n", "127.0.0.1:9",
 				}, nil
 			},
+			ask: func(dir string) []string {
+				return []string{"softflowctl", "-c", filepath.Join(dir, "control"), "statistics"}
+			},
+			arrived: `received by libpcap: (\d+)`, dropped: `dropped by libpcap: (\d+)`,
 			found: func(_ context.Context, _ *debian, output, _ string) (int, int, error) {
 				return numbers(output, `Flows expired: (\d+)`, `Packets processed: (\d+)`)
 			},
@@ -52,7 +61,7 @@ func peers() []peer {
 			file: func(path, dir string, _ int) ([]string, error) {
 				return []string{"argus", "-X", "-S", "3600", "-r", path, "-w", filepath.Join(dir, "out")}, nil
 			},
-			listen: func(link, dir string) ([]string, error) {
+			listen: func(link, dir string, _ int) ([]string, error) {
 				return []string{"argus", "-X", "-S", "3600", "-i", link, "-w", filepath.Join(dir, "out")}, nil
 			},
 			found: func(ctx context.Context, d *debian, _, dir string) (int, int, error) {
@@ -68,7 +77,7 @@ func peers() []peer {
 			file: func(path, dir string, _ int) ([]string, error) {
 				return []string{"nfpcapd", "-r", path, "-w", dir}, nil
 			},
-			listen: func(link, dir string) ([]string, error) {
+			listen: func(link, dir string, _ int) ([]string, error) {
 				return []string{"nfpcapd", "-i", link, "-w", dir}, nil
 			},
 			found: func(ctx context.Context, d *debian, _, dir string) (int, int, error) {
@@ -84,7 +93,9 @@ func peers() []peer {
 			file: func(path, dir string, flows int) ([]string, error) {
 				return pmacctd("pcap_savefile: "+path, dir, flows)
 			},
-			listen: func(link, dir string) ([]string, error) { return pmacctd("pcap_interface: "+link, dir, 4*sentFlows) },
+			listen: func(link, dir string, flows int) ([]string, error) {
+				return pmacctd("pcap_interface: "+link, dir, 2*flows)
+			},
 			found: func(_ context.Context, _ *debian, _, dir string) (flows, packets int, err error) {
 				out, err := os.ReadFile(filepath.Join(dir, "out.csv"))
 				for line := range strings.Lines(string(out)) {
