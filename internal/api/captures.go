@@ -138,14 +138,17 @@ func stateOf(text []byte, info *CaptureInfo) ([]byte, error) {
 	if info != nil {
 		state.Count = info.Active
 		state.Ledger = showLedger(info.Ledger)
-		for _, n := range info.Nodes {
-			state.Nodes = append(state.Nodes, skydive.CaptureNode{
-				ID: n.ID, TID: n.TID, Host: n.Host, Name: n.Name, Type: n.Type, State: n.State, Error: n.Error,
-				Ledger: showLedger(n.Ledger),
-			})
+		for i := range info.Nodes {
+			state.Nodes = append(state.Nodes, showCaptureNode(&info.Nodes[i]))
 		}
 	}
 	return json.Marshal(&state, json.Deterministic(true))
+}
+
+func showCaptureNode(n *CaptureNode) skydive.CaptureNode {
+	return skydive.CaptureNode{
+		ID: n.ID, TID: n.TID, Host: n.Host, Name: n.Name, Type: n.Type, State: n.State, Error: n.Error, Ledger: showLedger(n.Ledger),
+	}
 }
 
 // showLedger is a ledger with the names of causes and faults, those that happened.

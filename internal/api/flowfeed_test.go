@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -231,7 +232,12 @@ func silent(t testing.TB, s *apitest.Server) *silentWire { return silentAs(t, s,
 
 func silentAs(t testing.TB, s *apitest.Server, protocol string) *silentWire {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(s.URL, "http")+"/ws/subscriber/flow",
+	return silentAt(t, s, "/ws/subscriber/flow", protocol)
+}
+
+func silentAt(t testing.TB, s *apitest.Server, path, protocol string) *silentWire {
+	t.Helper()
+	conn, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(s.URL, "http")+path,
 		&websocket.DialOptions{HTTPHeader: http.Header{"X-Client-Type": {"test"}, "X-Host-ID": {"silent"}, "X-Client-Protocol": {protocol}}})
 	if err != nil {
 		t.Fatal(err)
@@ -265,9 +271,18 @@ func (w *silentWire) start() <-chan *skydive.Message {
 // lostFlows reads the counter of what clients lost.
 func lostFlows(t testing.TB, s *apitest.Server) int {
 	t.Helper()
+	return metric(t, s, `weft_flow_subscriber_lost_total{cause="client"}`)
+}
+
+// metric reads a metric by its name and labels; 0 when it is not there.
+func metric(t testing.TB, s *apitest.Server, name string) int {
+	t.Helper()
 	for line := range strings.Lines(expect(t, s, 200, "GET", "/metrics", "")) {
-		var n float64
-		if _, err := fmt.Sscanf(line, `weft_flow_subscriber_lost_total{cause="client"} %g`, &n); err == nil {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
 			return int(n)
 		}
 	}

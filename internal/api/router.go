@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -55,12 +56,13 @@ func (s *Server) endpoint(entry route) http.Handler {
 		start := time.Now()
 		answer := &responseWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: s.limits.WriteTimeout}
 		defer func() { observe(answer.Status(), time.Since(start)) }()
-		if err := s.admit(entry, w, r); err != nil {
+		role, err := s.admit(entry, w, r)
+		if err != nil {
 			s.refuse(answer, r, err)
 			return
 		}
 		if ws {
-			if err := handle(w, r); err != nil {
+			if err := handle(w, withRole(r, role)); err != nil {
 				s.writeError(answer, r, err)
 			}
 			return
@@ -124,19 +126,31 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// admit checks where a request comes from, who sent it, and whether that user may.
-func (s *Server) admit(entry route, w http.ResponseWriter, r *http.Request) error {
+// roleKey is where the context of a WebSocket's request has the role of its user.
+type roleKey struct{}
+
+func withRole(r *http.Request, role auth.Role) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), roleKey{}, role))
+}
+
+func roleIn(ctx context.Context) auth.Role {
+	role, _ := ctx.Value(roleKey{}).(auth.Role)
+	return role
+}
+
+// admit checks where a request comes from, who sent it, and whether that user may. It returns the user's role.
+func (s *Server) admit(entry route, w http.ResponseWriter, r *http.Request) (auth.Role, error) {
 	if !entry.plain {
 		if err := s.guard.Check(r); err != nil {
-			return &httpError{http.StatusForbidden, err}
+			return "", &httpError{http.StatusForbidden, err}
 		}
 	}
 	if entry.public {
-		return nil
+		return "", nil
 	}
 	id, err := s.auth.Authenticate(r)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if entry.object != "" && !id.Role.Allows(entry.object, entry.action) {
 		// Skydive refuses so: 403 for WebSockets, 405 for the rest.
@@ -144,12 +158,12 @@ func (s *Server) admit(entry route, w http.ResponseWriter, r *http.Request) erro
 		if entry.doc.websocket {
 			status, what = http.StatusForbidden, "use "+entry.action // which is its path
 		}
-		return failf(status, "user %q (%s) may not %s: ask for the role %s", id.User, id.Role, what, auth.RoleAdmin)
+		return "", failf(status, "user %q (%s) may not %s: ask for the role %s", id.User, id.Role, what, auth.RoleAdmin)
 	}
 	if entry.doc.websocket {
 		http.SetCookie(w, permissionsCookie(id.Role))
 	}
-	return nil
+	return id.Role, nil
 }
 
 // refuse answers a request that was not admitted.

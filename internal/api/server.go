@@ -42,6 +42,7 @@ type Server struct {
 	sockets *sockets
 	hub     *hub
 	flows   *flowFeed
+	news    *captureNews
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	once    sync.Once
@@ -103,6 +104,7 @@ func New(deps Deps) (*Server, error) {
 	s.handler = s.buildHandler(table)
 	s.hub = newHub(s)
 	s.flows = &flowFeed{s: s}
+	s.news = &captureNews{s: s, ids: newEncoder(), ready: make(chan struct{})}
 	s.start()
 	return s, nil
 }
@@ -126,6 +128,7 @@ func (s *Server) start() {
 	s.stop = cancel
 	s.running.Go(func() { s.hub.run(ctx) })
 	s.running.Go(func() { s.keepStored(ctx) })
+	s.running.Go(func() { s.news.run(ctx) })
 }
 
 // keepStored restores what the store holds, as soon as the committer takes it, and then

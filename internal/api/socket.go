@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/weft-net/weft/internal/auth"
 	"github.com/weft-net/weft/skydive"
 )
 
@@ -29,6 +31,7 @@ type socket struct {
 	in     *bufio.Reader
 	out    *queue
 	remote net.Addr
+	role   auth.Role
 	since  time.Time
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
@@ -62,13 +65,16 @@ func (s *Server) openJoined(w http.ResponseWriter, r *http.Request, endpoint str
 			return err
 		}
 	}
-	c := &socket{hello: h, s: s, out: newQueue(s.limits.QueueBytes), since: s.now(), done: make(chan struct{})}
+	c := &socket{hello: h, s: s, out: newQueue(s.limits.QueueBytes), role: roleIn(r.Context()), since: s.now(), done: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(r.Context()))
 	defer c.cancel()
 	if err := s.sockets.enter(r.Context(), c, s.now()); err != nil {
 		return err
 	}
 	defer s.sockets.leave(c)
+	if c.notified() {
+		s.news.await(r.Context())
+	}
 	if join != nil {
 		defer join(c)()
 	}
@@ -324,6 +330,13 @@ func (t *sockets) leave(c *socket) {
 	t.gauge(c.endpoint, -1)
 	t.mu.Unlock()
 	close(c.done)
+}
+
+// all lists the connections, those that are being opened too: what is queued for them waits.
+func (t *sockets) all() []*socket {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Values(t.open))
 }
 
 // established lists the connections that are past their handshake.

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/weft-net/weft/internal/probe"
+	"github.com/weft-net/weft/internal/probe/linux"
+	"github.com/weft-net/weft/skydive"
+)
+
+// listen subscribes to a namespace of an endpoint; next gives what a message in it says.
+func (r *running) listen(path, namespace string) (next func(into any) *skydive.Message) {
+	r.t.Helper()
+	conn, answer, err := websocket.Dial(r.t.Context(), "ws://"+r.Addr()+path, &websocket.DialOptions{
+		HTTPHeader: http.Header{skydive.HeaderClientType: {"test"}, skydive.HeaderNamespace: {namespace}},
+	})
+	if err != nil {
+		r.t.Fatalf("%s: %v (%v)", path, err, answer)
+	}
+	conn.SetReadLimit(-1)
+	messages := make(chan *skydive.Message, 10_000)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			_, data, err := conn.Read(r.t.Context())
+			if err != nil {
+				return
+			}
+			m := new(skydive.Message)
+			if m.UnmarshalJSON(data) == nil {
+				messages <- m
+			}
+		}
+	}()
+	r.t.Cleanup(func() { _ = conn.CloseNow(); <-ended })
+	return func(into any) *skydive.Message {
+		r.t.Helper()
+		select {
+		case m := <-messages:
+			if err := json.Unmarshal(m.Obj, into); err != nil || m.Namespace != namespace {
+				r.t.Fatalf("%v in %+v: %s", err, m, m.Obj)
+			}
+			return m
+		case <-time.After(20 * time.Second):
+			r.t.Fatalf("nothing in the namespace %s", namespace)
+			return nil
+		}
+	}
+}
+
+// A client hears that a capture is made, begins on a node that comes, ends with the node, and is deleted.
+func TestClientsHearOfCaptures(t *testing.T) {
+	w := newWire(t)
+	r := start(t, Options{Role: AllInOne, Config: settings("h1"), Probes: []probe.Spec{{Name: linux.Name, Default: true, New: linux.New}}})
+	next := r.listen(skydive.PathSubscriber, skydive.NamespaceCaptureNotify)
+	var state skydive.CaptureState
+	id := r.capture("G.V().Has('Name','weft-news')")
+	if m := next(&state); m.Type != skydive.MsgCaptureAdded || state.UUID != id || state.Count != 0 {
+		t.Errorf("first %s %+v", m.Type, state)
+	}
+	await := func(kind, node string, count int) {
+		t.Helper()
+		for {
+			state = skydive.CaptureState{}
+			m := next(&state)
+			if m.Type != skydive.MsgCaptureUpdated || state.UUID != id || len(state.Nodes) != 1 || state.Nodes[0].Name != "weft-news" {
+				t.Fatalf("%s %+v while waiting for %s", m.Type, state, kind)
+			}
+			if state.Nodes[0].State == node && state.Count == count {
+				return
+			}
+		}
+	}
+	w.join("weft-news")
+	await("its beginning", skydive.CaptureActive, 1)
+	w.near.IP("link", "del", "weft-news")
+	await("its end", skydive.CaptureEnded, 0)
+
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, fmt.Sprintf("http://%s/api/capture/%s", r.Addr(), id), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if m := next(&state); m.Type != skydive.MsgCaptureDeleted || state.UUID != id || state.Count != 0 {
+		t.Errorf("last %s %+v", m.Type, state)
+	}
+}
