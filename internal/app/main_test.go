@@ -12,9 +12,10 @@ import (
 
 	"github.com/weft-net/weft/internal/config"
 	"github.com/weft-net/weft/internal/probe"
+	"github.com/weft-net/weft/internal/probe/linux"
 )
 
-// The test binary is also the processes that the resilience test kills: with these
+// The test binary is also the processes that the tests of resilience kill: with these
 // variables it is one of them.
 const (
 	roleVariable   = "WEFT_TEST_ROLE"
@@ -22,7 +23,7 @@ const (
 	listenVariable = "WEFT_TEST_LISTEN"
 	dirVariable    = "WEFT_TEST_DIR"
 	busVariable    = "WEFT_TEST_BUS"    // of an analyzer: where it listens; of an agent: where it connects
-	kernelVariable = "WEFT_TEST_KERNEL" // where an agent's probe hears of the world
+	kernelVariable = "WEFT_TEST_KERNEL" // where an agent's probe hears of the world; "" = it sees this host
 )
 
 func TestMain(m *testing.M) {
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// child runs one process of the resilience test.
+// child runs one process of the tests of resilience.
 func child(role Role) error {
 	cfg := config.Default()
 	cfg.Host, cfg.Listen, cfg.DataDir = os.Getenv(hostVariable), os.Getenv(listenVariable), os.Getenv(dirVariable)
@@ -46,10 +47,14 @@ func child(role Role) error {
 	}
 	if role == Agent {
 		cfg.NATS.URL = "nats://" + os.Getenv(busVariable)
-		kernel := os.Getenv(kernelVariable)
-		opts.Probes = []probe.Spec{{Name: "fake", Default: true, New: func(env probe.Env) (probe.Probe, error) {
-			return &fakeProbe{host: env.Host, kernel: kernel}, nil
-		}}}
+		if kernel := os.Getenv(kernelVariable); kernel != "" {
+			opts.Probes = []probe.Spec{{Name: "fake", Default: true, New: func(env probe.Env) (probe.Probe, error) {
+				return &fakeProbe{host: env.Host, kernel: kernel}, nil
+			}}}
+		} else {
+			opts.Probes = []probe.Spec{{Name: linux.Name, Default: true, New: linux.New}}
+			cfg.Flow.Update, cfg.Capture.Checkpoint = time.Second, 250*time.Millisecond
+		}
 	} else {
 		cfg.NATS.Listen = os.Getenv(busVariable)
 	}

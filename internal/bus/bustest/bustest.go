@@ -5,6 +5,7 @@ package bustest
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -49,13 +50,18 @@ func Debian(t testing.TB, config string) string {
 	return "nats://" + address
 }
 
-// FreeAddress is a HOST:PORT of loopback that nothing listens on.
+// FreeAddress is a HOST:PORT of loopback that nothing listens on. The port is none of those that the kernel gives to
+// connections, so that it stays free while the process that listens on it is started anew.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const lowest, given = 10_000, 32_768 // the kernel's begin here
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(given-lowest)) //nolint:gosec // no secret
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
