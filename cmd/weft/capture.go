@@ -53,7 +53,7 @@ tcpdump; what it cannot be is said at once, with the position.`,
 				return err
 			}
 			if ttl < 0 {
-				return usagef("--ttl %s is in the past", ttl)
+				return usagef("--ttl %s is in the past: give a time from now on, such as 10m", ttl)
 			}
 			text, err := json.Marshal(&c)
 			if err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 
@@ -96,7 +98,12 @@ func parseTerm(arg string) (t flowTerm, err error) {
 	case "=", "!=":
 	case "~":
 		if t.pattern, err = regexp.Compile("^(?:" + t.value + ")$"); err != nil {
-			return t, usagef("%q: %w", arg, err)
+			why := err.Error()
+			var bad *syntax.Error
+			if errors.As(err, &bad) {
+				why = bad.Code.String()
+			}
+			return t, usagef("%q: %s: write a regular expression behind ~, such as app~TCP|UDP", arg, why)
 		}
 	default:
 		if !t.numeric {

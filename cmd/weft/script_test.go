@@ -16,6 +16,8 @@ func TestMain(m *testing.M) {
 		"weft":       func() { os.Exit(mainExit()) },
 		wsClientName: func() { os.Exit(mainExit()) },
 		"stubborn":   stubborn,
+		"hearer":     hearer,
+		"talker":     talker,
 	})
 }
 
@@ -25,6 +27,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
+			env.Values[testKey{}] = env.T()
 			env.Setenv("WEFT_DATA_DIR", "memory")
 			env.Setenv("WEFT_HOST", "testhost")
 			// The race detector lets a process sleep for a second before it ends.

@@ -33,6 +33,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"request":      cmdRequest,
 		"capture":      cmdCapture,
 		"publish":      cmdPublish,
+		"wire":         cmdWire,
+		"tracefile":    cmdTraceFile,
 	}
 }
 
