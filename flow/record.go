@@ -120,6 +120,6 @@ func (t *Table) recordSegment(s *segment, r *Record) {
 		}
 	}
 	if h.flags&hotClosed != 0 {
-		*t.dueAt(slot) = min(*t.dueAt(slot), h.last+closeDelay)
+		*t.dueAt(slot) = min(*t.dueAt(slot), h.last+t.closeDelay)
 	}
 }

@@ -47,6 +47,10 @@ func (r *report) names(path uint64) pathNames {
 
 // report hands a flow to Options.Report and takes what it told as told.
 func (t *Table) report(slot uint32, why Reason, finish FinishType) {
+	if t.options.EndsOnly && (why == Started || why == Updated) {
+		t.hotAt(slot).flags |= hotReported
+		return
+	}
 	t.spill(slot)
 	h, c := t.hotAt(slot), t.coldAt(slot)
 	var e *extra

@@ -60,6 +60,9 @@ type Options struct {
 	ReassembleTCP      bool // report TCPMetric with the segment counters of Reassembly
 	ExtraLayers        ExtraLayers
 	Applications       *Applications // nil: the last layer names the application
+	// EndsOnly has Report called for Ended and Evicted alone. A flow that TCP ended then waits longer for late
+	// acknowledgements, since nobody watches.
+	EndsOnly bool
 	// Report is called by the table's owner, within Add, Advance, Record and Close. f is reused after the call; its strings
 	// may be kept.
 	Report func(f *Flow, why Reason)
@@ -69,6 +72,7 @@ type Options struct {
 const (
 	startDelay    = int64(time.Second)     // from the first packet to the first report
 	closeDelay    = int64(time.Second)     // from the end of TCP to the report: late acknowledgements belong to the flow
+	closeDelayEnd = 10 * closeDelay        // the same, where nobody waits for the report
 	sweepEvery    = int64(time.Second) / 4 // between two looks at a flow's deadline
 	sweepBudget   = 1 << 18                // deadlines looked at in one Advance
 	reportBudget  = 1 << 15                // reports in one Advance
@@ -84,12 +88,13 @@ const (
 // A flow is an index into slabs that hold no pointers: the hot slab holds what every packet of it changes, the cold slab what its
 // start, its reports and TCP's flags change, and deadlines stand on their own, so that looking at all of them is fast.
 type Table struct {
-	options Options
-	limit   int
-	update  int64
-	linger  int64    // for which a flow that TCP ended is still shown, ns
-	expire  [2]int64 // [1] is the short one
-	l3      bool
+	options    Options
+	limit      int
+	update     int64
+	linger     int64    // for which a flow that TCP ended is still shown, ns
+	closeDelay int64    // one of the constants
+	expire     [2]int64 // [1] is the short one
+	l3         bool
 
 	ledger  Ledger
 	decoder decoder
@@ -147,7 +152,10 @@ func NewTable(o Options) *Table {
 		t.defrag = NewDefragmenter(0)
 	}
 	t.update = int64(or(o.Update, time.Minute))
-	t.linger = t.update
+	t.linger, t.closeDelay = t.update, closeDelay
+	if o.EndsOnly {
+		t.closeDelay = closeDelayEnd
+	}
 	if o.Update < 0 {
 		t.update, t.linger = never/4, 0
 	}

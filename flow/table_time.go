@@ -44,7 +44,7 @@ func (t *Table) check(slot uint32, now int64) bool {
 		t.end(slot, Ended, finishOf(h.flags))
 		return false
 	}
-	if h.flags&hotClosed != 0 && now-h.last >= closeDelay {
+	if h.flags&hotClosed != 0 && now-h.last >= t.closeDelay {
 		t.close(slot, now)
 		return true
 	}
@@ -75,7 +75,7 @@ func (t *Table) check(slot uint32, now int64) bool {
 	}
 	due := h.last + expire
 	if h.flags&hotClosed != 0 {
-		due = h.last + closeDelay
+		due = h.last + t.closeDelay
 	}
 	*t.dueAt(slot) = max(min(due, c.reported+t.update), now+1)
 	return reported

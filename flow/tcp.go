@@ -99,7 +99,7 @@ func (t *Table) tcpEdge(slot uint32, h *hot, s *segment, direction uint32) {
 		t.answered(h, c, s, direction)
 		if h.flags&hotClosed == 0 {
 			h.flags |= hotClosed | hotRST
-			*t.dueAt(slot) = min(*t.dueAt(slot), s.time+closeDelay)
+			*t.dueAt(slot) = min(*t.dueAt(slot), s.time+t.closeDelay)
 		}
 		return
 	case s.tcp&tcpSYN != 0:
@@ -124,7 +124,7 @@ func (t *Table) tcpEdge(slot uint32, h *hot, s *segment, direction uint32) {
 		h.flags |= hotFIN << direction
 		if h.flags&(hotFIN|hotFINBack) == hotFIN|hotFINBack && h.flags&hotClosed == 0 {
 			h.flags |= hotClosed
-			*t.dueAt(slot) = min(*t.dueAt(slot), s.time+closeDelay)
+			*t.dueAt(slot) = min(*t.dueAt(slot), s.time+t.closeDelay)
 		}
 	}
 }
