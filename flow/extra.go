@@ -90,7 +90,7 @@ func (t *Table) look(slot uint32, s *segment, data []byte) {
 // message decodes the layer above the transport. Of DNS a flow shows the message seen last, of the others the first, as Skydive does.
 func (t *Table) message(slot uint32, s *segment, data []byte) {
 	last := pathLast(s.path)
-	if last != layerDNS && last != layerDHCPv4 && last != layerVRRP {
+	if last != layerDNS && last != layerDHCPv4 && last != layerVRRP || s.flags&segLater != 0 {
 		return
 	}
 	body := data[min(int(s.body), len(data)):]
@@ -155,19 +155,13 @@ func (d *DNS) cost() int {
 	return sum
 }
 
-// endedIDs are the ids of flows that ended a short while ago. An id is made of the millisecond in which its flow begins: a flow that ends
-// and begins again within one needs another.
+// endedIDs are ids of flows that ended a short while ago. An id is made of the millisecond in which its flow begins: a flow that ends
+// and begins again within one needs another. So does each that begins in a full table, which evicts more than can be remembered.
 type endedIDs [1024]uint64
 
 func (e *endedIDs) add(id uint64) { e[id%uint64(len(e))] = id }
 
-// other returns the id, or one made of it and the flow's serial number when a flow of that id just ended.
-func (e *endedIDs) other(id uint64, serial uint32) uint64 {
-	if e[id%uint64(len(e))] != id {
-		return id
-	}
-	return mix(id^uint64(serial), 0x9e3779b97f4a7c15)
-}
+func (e *endedIDs) has(id uint64) bool { return e[id%uint64(len(e))] == id }
 
 // lostOwner is a flow that ended while its tunnel's flows were still to be made.
 type lostOwner struct {

@@ -32,7 +32,7 @@ func (f *fragments) place(s *segment, seed *seeds, d *decoder) {
 	}
 	k := &s.key
 	h := mix(k[0]^k[1]^seed[0], k[2]^k[3]^seed[1])
-	h = mix(h^uint64(s.fragmentID)<<8^k[keyKind]&kindProtocol, seed[2])
+	h = mix(h^uint64(s.fragmentID)<<8^k[keyKind]&kindProtocol, seed[2]^k[keyApp]&0xffffffff)
 	g := &f.places[h%datagramPlaces]
 	low, high, protocol := [2]uint64{k[0], k[1]}, [2]uint64{k[2], k[3]}, uint8(k[keyKind]&kindProtocol)
 	// The direction by network address tells two datagrams of the same number apart that cross.

@@ -36,12 +36,8 @@ func (t *Table) fragment(s *segment, p *Packet, depth int) {
 		s.flags |= segBroken
 	}
 	s.flags &^= segTCP
-	s.inner = contentNone
+	s.inner, s.payload = contentNone, 0
 	if payload == nil || s.key[keyKind]&kindFragment != 0 {
-		return
-	}
-	if depth >= maxDepth {
-		t.decoder.faults[FaultDepth]++
 		return
 	}
 	w := whole{key: s.key, direction: s.flags & segDirection, depth: depth}
