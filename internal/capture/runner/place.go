@@ -94,6 +94,15 @@ type CountersFunc func(namespace string, index int) (Counters, error)
 // enough is what the headers of almost any packet fit in: more need not be copied when nothing looks at payload.
 const enough = 512
 
+// snapLength returns how many bytes of a packet a capture must see, 0 for all: messages and fragments are read whole, and so are packets
+// that are kept whole.
+func snapLength(c *skydive.Capture) int {
+	if c.ExtraLayers != 0 || c.IPDefrag || c.RawPacketLimit != 0 && c.HeaderSize == 0 {
+		return 0
+	}
+	return max(c.HeaderSize, enough)
+}
+
 // OpenRings opens packet rings of the kernel.
 func OpenRings(t Target) ([]capture.Source, error) {
 	c := &t.Capture
@@ -102,10 +111,7 @@ func OpenRings(t Target) ([]capture.Source, error) {
 	default:
 		return nil, fmt.Errorf("captures of type %q do not run here: choose afpacket, sflow or netflow", c.Type)
 	}
-	snap := c.HeaderSize
-	if snap > 0 || c.RawPacketLimit == 0 && c.ExtraLayers == 0 && !c.IPDefrag && !c.ReassembleTCP {
-		snap = max(snap, enough)
-	}
+	snap := snapLength(c)
 	opts := afpacket.Options{
 		Namespace: t.Namespace, IfIndex: t.IfIndex, SnapLen: snap, RingBytes: t.RingBytes, Fanout: t.Rings, Sample: int(c.SamplingRate),
 	}
