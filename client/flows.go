@@ -122,9 +122,13 @@ func decodeFlows(m *skydive.Message) (ev FlowEvent, known bool, err error) {
 		}
 		if stats && len(all.Stats) > 0 {
 			s := all.Stats[0]
-			ev.Stats = &skydive.CaptureStats{
-				CaptureID: s.CaptureID, FlowCount: s.FlowCount, FlowDropped: s.FlowDropped,
-				KernelFlowDropped: s.KernelFlowDropped, PacketsDropped: s.PacketsDropped, PacketsReceived: s.PacketsReceived,
+			// In JSON it is what the other protocol's clients get.
+			if err := skydive.RawJSON(s.AppendJSON(nil)).Decode(&ev.Stats); err != nil {
+				return ev, false, err
+			}
+			if down := flow.CauseDown.String(); s.DownUpper && ev.Stats.Ledger != nil && ev.Stats.Ledger.Drops[down] > 0 {
+				ev.Stats.Ledger.Drops[down+"_upper"] = ev.Stats.Ledger.Drops[down]
+				delete(ev.Stats.Ledger.Drops, down)
 			}
 		}
 		ev.Flows = all.Flows

@@ -116,6 +116,11 @@ type Stats struct {
 	KernelFlowDropped int64 // always 0: weft keeps no flows in the kernel
 	PacketsDropped    int64
 	PacketsReceived   int64
+
+	// What Skydive's have not: of which node the counters are, and by what cause packets were dropped.
+	NodeTID   string
+	Ledger    *Ledger // nil: the sender has none
+	DownUpper bool    // of the ledger: the packets that passed while no agent ran are an upper bound
 }
 
 // Message is what travels in one go: flows and counters.

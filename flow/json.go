@@ -145,14 +145,25 @@ func appendAny(dst []byte, v any) []byte {
 	return append(dst, b...)
 }
 
-// AppendJSON appends the counters as Skydive's JSON.
+// AppendJSON appends the counters as Skydive's JSON, and behind them what weft has beside.
 func (s *Stats) AppendJSON(dst []byte) []byte {
 	dst = appendString(append(dst, `{"CaptureID":`...), s.CaptureID)
 	dst = appendNumber(dst, `,"FlowCount":`, s.FlowCount)
 	dst = appendNumber(dst, `,"FlowDropped":`, s.FlowDropped)
 	dst = appendNumber(dst, `,"KernelFlowDropped":`, s.KernelFlowDropped)
 	dst = appendNumber(dst, `,"PacketsDropped":`, s.PacketsDropped)
-	return append(appendNumber(dst, `,"PacketsReceived":`, s.PacketsReceived), '}')
+	dst = appendNumber(dst, `,"PacketsReceived":`, s.PacketsReceived)
+	if s.NodeTID != "" {
+		dst = appendString(append(dst, `,"NodeTID":`...), s.NodeTID)
+	}
+	if s.Ledger != nil {
+		text, _ := s.Ledger.MarshalJSON() // numbers do not fail
+		dst = append(append(dst, `,"Ledger":`...), text...)
+	}
+	if s.DownUpper {
+		dst = append(dst, `,"DownUpper":true`...)
+	}
+	return append(dst, '}')
 }
 
 // MarshalJSON is AppendJSON for encoding/json.

@@ -62,6 +62,11 @@ func TestJSONLeavesOut(t *testing.T) {
 	if got, want := string(stats.AppendJSON(nil)), `{"CaptureID":"c","FlowCount":1,"FlowDropped":0,"KernelFlowDropped":0,"PacketsDropped":0,"PacketsReceived":9}`; got != want {
 		t.Errorf("stats %s, want %s", got, want)
 	}
+	stats = flow.Stats{CaptureID: "c", NodeTID: "n", DownUpper: true, Ledger: &flow.Ledger{Received: 9, Counted: 7, Drops: [flow.NumCauses]uint64{flow.CauseDown: 2}}}
+	if got, want := string(stats.AppendJSON(nil)), `{"CaptureID":"c","FlowCount":0,"FlowDropped":0,"KernelFlowDropped":0,"PacketsDropped":0,"PacketsReceived":0,"NodeTID":"n",`+
+		`"Ledger":{"Received":9,"Counted":7,"CountedBytes":0,"Reported":0,"Flows":0,"FlowsEvicted":0,"FlowsLive":0,"Drops":{"agent_down":2},"Faults":{}},"DownUpper":true}`; got != want {
+		t.Errorf("stats %s, want %s", got, want)
+	}
 }
 
 func TestJSONRoundTrip(t *testing.T) {

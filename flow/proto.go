@@ -183,8 +183,23 @@ func (s *Stats) AppendProto(dst []byte) []byte {
 	dst = appendInt(dst, 3, s.FlowDropped)
 	dst = appendInt(dst, 4, s.KernelFlowDropped)
 	dst = appendInt(dst, 5, s.PacketsDropped)
-	return appendInt(dst, 6, s.PacketsReceived)
+	dst = appendInt(dst, 6, s.PacketsReceived)
+	dst = appendText(dst, fieldStatsNode, s.NodeTID)
+	if s.Ledger != nil {
+		var start int
+		dst, start = openMessage(dst, fieldStatsLedger)
+		dst = s.Ledger.AppendProto(dst)
+		dst = closeMessage(dst, start)
+	}
+	return appendBool(dst, fieldStatsUpper, s.DownUpper)
 }
+
+// Fields of flow.Stats that Skydive's does not have.
+const (
+	fieldStatsNode   = 100
+	fieldStatsLedger = 101
+	fieldStatsUpper  = 102
+)
 
 // DecodeProto makes the counters what b says.
 func (s *Stats) DecodeProto(b []byte) error {
@@ -212,6 +227,12 @@ func (s *Stats) decodeProto(r *wireReader) {
 			s.PacketsDropped = r.int()
 		case 6<<3 | varintField:
 			s.PacketsReceived = r.int()
+		case fieldStatsNode<<3 | bytesField:
+			s.NodeTID = r.text()
+		case fieldStatsLedger<<3 | bytesField:
+			embedded(r, &s.Ledger, (*Ledger).decodeProto)
+		case fieldStatsUpper<<3 | varintField:
+			s.DownUpper = r.bool()
 		}
 	}
 }

@@ -106,7 +106,7 @@ type CaptureLedger struct {
 	Flows        uint64            // begun
 	FlowsEvicted uint64            // reported before their time, as the table was full
 	FlowsLive    uint64            // in the tables now
-	Drops        map[string]uint64 `json:",omitzero"` // packets by cause: ring, decoder, table, queue, agent_down
+	Drops        map[string]uint64 `json:",omitzero"` // packets by cause: ring, decoder, table, queue, agent_down; in CaptureStats agent_down_upper, too, where it is an upper bound
 	Faults       map[string]uint64 `json:",omitzero"` // what was wrong with packets that were counted all the same
 }
 
@@ -191,14 +191,18 @@ type WorkflowChoice struct {
 // WorkflowCall is the body of a call of a Workflow.
 type WorkflowCall struct{ Params []any }
 
-// CaptureStats is the ledger of one capture, in NamespaceStats. All are counts since the capture began.
+// CaptureStats are the counters of one capture on one node, in NamespaceStats. All are counts since the capture began, but
+// for FlowCount.
 type CaptureStats struct {
 	CaptureID         string
-	FlowCount         int64
-	FlowDropped       int64
-	KernelFlowDropped int64
-	PacketsDropped    int64
-	PacketsReceived   int64
+	FlowCount         int64 // in the table now
+	FlowDropped       int64 // reported before their time, as the table was full
+	KernelFlowDropped int64 // 0 in weft
+	PacketsDropped    int64 // by whatever cause
+	PacketsReceived   int64 // those dropped included
+
+	NodeTID string         `json:",omitzero"` // weft: the node that they are of
+	Ledger  *CaptureLedger `json:",omitzero"` // weft: what became of the packets, by cause
 }
 
 // FlowsLost tells a flow subscriber what it did not get, as it did not read fast enough.

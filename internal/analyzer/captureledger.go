@@ -15,6 +15,9 @@ func countOf(m graph.Metadata, key string) uint64 {
 	return uint64(max(v.Int(), 0))
 }
 
+// downUpper is how an agent names agent_down where it is an upper bound.
+const downUpper = "agent_down_upper"
+
 // ledgerOf reads the ledger in what an agent says of a capture on a node, by the names of causes and faults.
 func ledgerOf(said graph.Metadata) flow.Ledger {
 	v, _ := said.Get("Ledger")
@@ -31,6 +34,8 @@ func ledgerOf(said graph.Metadata) flow.Ledger {
 		for i := range l.Drops {
 			l.Drops[i] = countOf(drops.Object(), flow.Cause(i).String())
 		}
+		// Of packets that passed while no agent ran the agent may know the most only; they are missing all the same.
+		l.Drops[flow.CauseDown] += countOf(drops.Object(), downUpper)
 	}
 	if faults, _ := m.Get("Faults"); faults.Kind() == graph.KindObject {
 		for i := range l.Faults {

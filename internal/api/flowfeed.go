@@ -190,10 +190,23 @@ func (f *flowFeed) push(encoder *flowEncoder, client *flowClient, run flowFrames
 	f.s.metrics.flowsLost.WithLabelValues("client").Add(float64(run.flows))
 }
 
+// downUpper is the name of what was lost while an agent was down, where that is an upper bound.
+const downUpper = "agent_down_upper"
+
 // statsOf is what a message of the namespace "stats" says.
 func statsOf(s *flow.Stats) skydive.CaptureStats {
-	return skydive.CaptureStats{
+	stats := skydive.CaptureStats{
 		CaptureID: s.CaptureID, FlowCount: s.FlowCount, FlowDropped: s.FlowDropped,
 		KernelFlowDropped: s.KernelFlowDropped, PacketsDropped: s.PacketsDropped, PacketsReceived: s.PacketsReceived,
+		NodeTID: s.NodeTID,
 	}
+	if s.Ledger != nil {
+		stats.Ledger = showLedger(*s.Ledger)
+		exact := flow.CauseDown.String()
+		if n, down := stats.Ledger.Drops[exact]; down && s.DownUpper {
+			delete(stats.Ledger.Drops, exact)
+			stats.Ledger.Drops[downUpper] = n
+		}
+	}
+	return stats
 }

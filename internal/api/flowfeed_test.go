@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,6 +95,36 @@ func TestFlowSubscriberSpeaksProtobuf(t *testing.T) {
 	}
 	if m.Namespace != "stats" || len(stats.Stats) != 1 || stats.Stats[0] != batch.Stats[0] {
 		t.Errorf("got %+v of %+v", stats, m)
+	}
+}
+
+// Beside Skydive's counters stands the ledger, by cause, under the names that the node's metadata has.
+func TestStatsHaveTheLedger(t *testing.T) {
+	s, hub := withFlows(t)
+	text := dial(t, s, "/ws/subscriber/flow", "X-Host-ID", "j", "X-Websocket-Namespace", "stats")
+	binary := dial(t, s, "/ws/subscriber/flow", "X-Host-ID", "p", "X-Websocket-Namespace", "stats", "X-Client-Protocol", "protobuf")
+	for _, upper := range []bool{false, true} {
+		l := &flow.Ledger{Received: 100, Counted: 90, CountedBytes: 9000, Reported: 80, Flows: 7, FlowsEvicted: 2, FlowsLive: 5}
+		l.Drops[flow.CauseRing], l.Drops[flow.CauseDown], l.Faults[flow.FaultLength] = 4, 6, 3
+		sent := flow.Stats{CaptureID: "c1", FlowCount: 5, FlowDropped: 2, PacketsDropped: 10, PacketsReceived: 100, NodeTID: "t1", Ledger: l, DownUpper: upper}
+		hub.Publish(&api.FlowBatch{Stats: []flow.Stats{sent}})
+		down := "agent_down"
+		if upper {
+			down = "agent_down_upper"
+		}
+		want := `{"CaptureID":"c1","FlowCount":5,"FlowDropped":2,"KernelFlowDropped":0,"PacketsDropped":10,"PacketsReceived":100,"NodeTID":"t1",` +
+			`"Ledger":{"Received":100,"Counted":90,"CountedBytes":9000,"Reported":80,"Flows":7,"FlowsEvicted":2,"FlowsLive":5,` +
+			`"Drops":{"` + down + `":6,"ring":4},"Faults":{"length":3}}}`
+		if got := string(text.next("stats").Obj); got != want {
+			t.Errorf("got\n%s, want\n%s", got, want)
+		}
+		var got flow.Message
+		if err := got.DecodeProto(binary.next("stats").Obj); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Stats) != 1 || !reflect.DeepEqual(got.Stats[0], sent) {
+			t.Errorf("got %+v, want %+v", got.Stats, sent)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"github.com/weft-net/weft/internal/probe"
 	"github.com/weft-net/weft/internal/probe/linux"
+	"github.com/weft-net/weft/internal/testenv"
 	"github.com/weft-net/weft/skydive"
 )
 
@@ -95,4 +98,71 @@ func TestClientsHearOfCaptures(t *testing.T) {
 	if m := next(&state); m.Type != skydive.MsgCaptureDeleted || state.UUID != id || state.Count != 0 {
 		t.Errorf("last %s %+v", m.Type, state)
 	}
+}
+
+// The ledger is the same everywhere: on the flow socket, in the node's metadata, in the list of captures and in the metrics.
+func TestTheLedgerIsTheSameEverywhere(t *testing.T) {
+	w := newWire(t)
+	w.join("weft-sums")
+	r := start(t, Options{Role: AllInOne, Config: settings("h1"), Probes: []probe.Spec{{Name: linux.Name, Default: true, New: linux.New}}})
+	id := r.capture("G.V().Has('Name','weft-sums')")
+	r.counts(id, 1)
+	next := r.listen(skydive.PathSubscriberFlow, skydive.NamespaceStats)
+	w.talk(20)
+	type node struct {
+		Metadata struct {
+			TID      string
+			Captures []struct {
+				ID              string
+				PacketsReceived uint64
+				Ledger          skydive.CaptureLedger
+			}
+		}
+	}
+	testenv.Eventually(t, 15*time.Second, func() string {
+		var stats skydive.CaptureStats
+		next(&stats)
+		var nodes []node
+		r.query("G.V().Has('Name','weft-sums')", &nodes)
+		_, text := r.get("/api/capture/" + id)
+		_, metrics := r.get("/metrics")
+		var capture skydive.CaptureState
+		if err := json.Unmarshal([]byte(text), &capture); err != nil {
+			t.Fatal(err)
+		}
+		if stats.Ledger == nil || stats.Ledger.Counted < 40 || len(nodes) != 1 || len(nodes[0].Metadata.Captures) != 1 || capture.Ledger == nil {
+			return fmt.Sprintf("not there yet: %+v, %+v, %s", stats, nodes, text)
+		}
+		n := nodes[0].Metadata
+		if stats.CaptureID != id || stats.NodeTID != n.TID || n.TID == "" {
+			t.Fatalf("counters of %s on %s, want %s on %s", stats.CaptureID, stats.NodeTID, id, n.TID)
+		}
+		same := func(l *skydive.CaptureLedger) string { text, _ := json.Marshal(l); return string(text) }
+		want := same(stats.Ledger)
+		if got := same(&n.Captures[0].Ledger); got != want {
+			return "the node says " + got + ", the flow socket " + want
+		}
+		if got := same(capture.Ledger); got != want {
+			return "the capture says " + got + ", the flow socket " + want
+		}
+		var dropped uint64
+		labels := fmt.Sprintf(`{capture=%q,node=%q}`, id, n.TID)
+		sum := map[string]uint64{}
+		for line := range strings.Lines(metrics) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+			number, _ := strconv.ParseFloat(value, 64)
+			if strings.HasPrefix(name, "weft_capture_packets_dropped_total{") {
+				dropped += uint64(number)
+			}
+			sum[name] = uint64(number)
+		}
+		received, counted := sum["weft_capture_packets_received_total"+labels], sum["weft_capture_packets_counted_total"+labels]
+		if received != stats.Ledger.Received || counted != stats.Ledger.Counted || received != counted+dropped {
+			return fmt.Sprintf("metrics: %d received, %d counted, %d dropped; the flow socket %s", received, counted, dropped, want)
+		}
+		if uint64(stats.PacketsReceived) != received || uint64(stats.PacketsDropped) != stats.Ledger.Dropped() || n.Captures[0].PacketsReceived != received {
+			t.Fatalf("Skydive's counters %+v, ledger %s", stats, want)
+		}
+		return ""
+	})
 }

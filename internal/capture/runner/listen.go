@@ -44,6 +44,21 @@ func portOf(source capture.Source) int {
 	return 0
 }
 
+// faulty is a source that counts what of its exporters it could not use.
+type faulty interface{ counts() []Count }
+
+// listenerFaults are those of the rings that are open, nil unless the capture listens.
+func (t *tap) listenerFaults() (counts []Count) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.rings {
+		if s, ok := r.source.(faulty); ok {
+			counts = append(counts, s.counts()...)
+		}
+	}
+	return counts
+}
+
 // recorder is a source whose exporter counts flows itself.
 type recorder interface {
 	capture.Source
@@ -101,6 +116,14 @@ func (r *records) LinkType() flow.LinkType { return flow.LinkEthernet }
 func (r *records) Read(wait time.Duration) (_ []flow.Packet, err error) {
 	r.last, err = r.Listener.Read(wait)
 	return nil, err
+}
+
+func (r *records) counts() []Count {
+	f := r.Faults()
+	return []Count{
+		{"malformed", f.Malformed}, {"version", f.Version}, {"unknown_template", f.UnknownTemplate}, {"refused_template", f.RefusedTemplate},
+		{"no_flow", f.NoFlow}, {"missing_records", f.MissingRecords}, {"missing_datagrams", f.MissingDatagrams}, {"unread", f.Unread},
+	}
 }
 
 // Records implements recorder.
@@ -172,6 +195,14 @@ func (s *sampled) Read(wait time.Duration) ([]flow.Packet, error) {
 	return packets, err
 }
 
+func (s *sampled) counts() []Count {
+	f := s.Faults()
+	return []Count{
+		{"malformed", f.Malformed}, {"version", f.Version}, {"unsupported", f.Unsupported}, {"missing_datagrams", f.Missing},
+		{"late", f.Late}, {"unread", f.Unread}, {"untracked", f.Untracked},
+	}
+}
+
 // Stats implements capture.Source.
 func (s *sampled) Stats() (capture.SourceStats, error) {
 	refused := s.refused.Load() // before: what it holds is in the other count too
@@ -180,8 +211,17 @@ func (s *sampled) Stats() (capture.SourceStats, error) {
 	return stats, err
 }
 
-// count takes the counters of one interface. An interface whose counters went back was made anew.
+// Where the counters of 64 bits stand in metricNames; the others have 32 (sflow_version_5.txt, if_counters).
+const (
+	inOctets  = 4
+	outOctets = 11
+)
+
+// count takes the counters of one interface. What it counted before it was first heard of is nobody's, so that the sum
+// says what moved since the capture listens: it never jumps, whichever interfaces come later. An interface whose octets
+// went back was made anew; packets that went back alone went round.
 func (s *sampled) count(c sflow.Counters) {
+	const unknown = 1<<32 - 1
 	key := exported{c.Agent, c.Metric.IfIndex}
 	before, known := s.interfaces[key]
 	if !known && len(s.interfaces) >= mostInterfaces {
@@ -192,12 +232,20 @@ func (s *sampled) count(c sflow.Counters) {
 		m.IfInBroadcastPkts, m.IfInDiscards, m.IfInErrors, m.IfInMulticastPkts, m.IfInOctets, m.IfInUcastPkts, m.IfInUnknownProtos,
 		m.IfOutBroadcastPkts, m.IfOutDiscards, m.IfOutErrors, m.IfOutMulticastPkts, m.IfOutOctets, m.IfOutUcastPkts,
 	}
+	s.interfaces[key], s.news = values, true
+	if !known {
+		return
+	}
+	anew := values[inOctets] < before[inOctets] || values[outOctets] < before[outOctets]
 	for i, v := range values {
-		if v >= before[i] {
+		switch wide := i == inOctets || i == outOctets; {
+		case !wide && (v == unknown || before[i] == unknown):
+		case v >= before[i]:
 			s.sum[i] += v - before[i]
-		} else {
+		case anew:
 			s.sum[i] += v
+		default:
+			s.sum[i] += v - before[i] + 1<<32
 		}
 	}
-	s.interfaces[key], s.news = values, true
 }

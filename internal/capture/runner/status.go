@@ -20,10 +20,17 @@ type Status struct {
 	Error          string // why it is not active
 	Port           int    // where it listens for exporters, 0 if it does not
 	Ledger         flow.Ledger
-	DownUpper      bool   // what was lost while the agent was down is an upper bound
-	InterfaceDrops uint64 // by the interface, before any capture
-	Drifted        uint64 // packets by which interface and rings did not agree in quiet moments
-	Zero           int64  // what the interface's counter showed when the ledger was empty
+	DownUpper      bool    // what was lost while the agent was down is an upper bound
+	InterfaceDrops uint64  // by the interface, before any capture
+	Drifted        uint64  // packets by which interface and rings did not agree in quiet moments
+	Zero           int64   // what the interface's counter showed when the ledger was empty
+	ListenerFaults []Count // of a capture that listens: what gave no packet or record, since it began to listen
+}
+
+// Count is a number with the name of what it counts.
+type Count struct {
+	Name string
+	N    uint64
 }
 
 // Captures says how each capture fares on each node of the orders, sorted by capture and node.
@@ -37,6 +44,7 @@ func (r *Runner) Captures() []Status {
 		a.mu.Lock()
 		s.Ledger, s.DownUpper, s.InterfaceDrops, s.Drifted, s.Zero = a.sum(), a.upper, a.observed.Dropped, a.drifted, a.zero
 		a.mu.Unlock()
+		s.ListenerFaults = t.listenerFaults()
 		list = append(list, s)
 	}
 	r.mu.Unlock()
@@ -44,6 +52,16 @@ func (r *Runner) Captures() []Status {
 		return cmp.Or(cmp.Compare(a.Capture.UUID, b.Capture.UUID), cmp.Compare(a.NodeID, b.NodeID))
 	})
 	return list
+}
+
+// stats is the message that tells subscribers how the capture fares on the node.
+func (t *tap) stats() []byte {
+	l, upper := t.account.ledger()
+	m := flow.Message{Stats: []flow.Stats{{
+		CaptureID: t.capture.UUID, NodeTID: t.node.TID, FlowCount: int64(l.FlowsLive), FlowDropped: int64(l.FlowsEvicted),
+		PacketsDropped: int64(l.Dropped()), PacketsReceived: int64(l.Received), Ledger: &l, DownUpper: upper,
+	}}}
+	return m.AppendProto(nil)
 }
 
 // layerKey is where the metadata of a node has its captures.
@@ -69,26 +87,53 @@ func (s *Status) layer() graph.Value {
 	if s.Port != 0 {
 		fields = append(fields, graph.F("Port", graph.Int(int64(s.Port))))
 	}
-	var drops []graph.Field
-	for i, n := range s.Ledger.Drops {
-		if name := flow.Cause(i).String(); n > 0 {
-			if flow.Cause(i) == flow.CauseDown && s.DownUpper {
-				name = downUpper
-			}
-			drops = append(drops, graph.F(name, graph.Int(int64(n))))
-		}
-	}
 	fields = append(fields,
 		graph.F("PacketsReceived", graph.Int(int64(s.Ledger.Received))),
 		graph.F("PacketsDropped", graph.Int(int64(s.Ledger.Dropped()))),
 		graph.F("PacketsIfDropped", graph.Int(int64(s.InterfaceDrops))),
-		graph.F("Ledger", graph.Object(graph.NewMetadata(
-			graph.F("Received", graph.Int(int64(s.Ledger.Received))),
-			graph.F("Counted", graph.Int(int64(s.Ledger.Counted))),
-			graph.F("Drops", graph.Object(graph.NewMetadata(drops...))),
-		))),
+		graph.F("Ledger", s.ledger()),
 	)
+	if faults := listed(s.ListenerFaults); faults.Len() > 0 {
+		fields = append(fields, graph.F("ListenerFaults", graph.Object(faults)))
+	}
 	return graph.Object(graph.NewMetadata(fields...))
+}
+
+// ledger is the ledger with the names of causes and faults, those that happened.
+func (s *Status) ledger() graph.Value {
+	l := &s.Ledger
+	number := func(key string, n uint64) graph.Field { return graph.F(key, graph.Int(int64(n))) }
+	fields := []graph.Field{
+		number("Received", l.Received), number("Counted", l.Counted), number("CountedBytes", l.CountedBytes), number("Reported", l.Reported),
+		number("Flows", l.Flows), number("FlowsEvicted", l.FlowsEvicted), number("FlowsLive", l.FlowsLive),
+	}
+	var drops, faults []Count
+	for i, n := range l.Drops {
+		name := flow.Cause(i).String()
+		if flow.Cause(i) == flow.CauseDown && s.DownUpper {
+			name = downUpper
+		}
+		drops = append(drops, Count{name, n})
+	}
+	for i, n := range l.Faults {
+		faults = append(faults, Count{flow.Fault(i).String(), n})
+	}
+	fields = append(fields, graph.F("Drops", graph.Object(listed(drops))))
+	if some := listed(faults); some.Len() > 0 {
+		fields = append(fields, graph.F("Faults", graph.Object(some)))
+	}
+	return graph.Object(graph.NewMetadata(fields...))
+}
+
+// listed are the counts that are not zero.
+func listed(counts []Count) graph.Metadata {
+	var fields []graph.Field
+	for _, c := range counts {
+		if c.N > 0 {
+			fields = append(fields, graph.F(c.Name, graph.Int(int64(c.N))))
+		}
+	}
+	return graph.NewMetadata(fields...)
 }
 
 // say puts the captures of each node into its metadata, where that does not say so already.
@@ -153,6 +198,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	received := prometheus.NewDesc("weft_capture_packets_received_total", "Packets that passed the filter of a capture on a node.", labels, nil)
 	counted := prometheus.NewDesc("weft_capture_packets_counted_total", "Of these: counted in flows.", labels, nil)
 	dropped := prometheus.NewDesc("weft_capture_packets_dropped_total", "Of these: lost, by cause.", append(labels, "cause"), nil)
+	faults := prometheus.NewDesc("weft_capture_packet_faults_total", "Of those counted: what was wrong with them, by fault.", append(labels[:2:2], "fault"), nil)
+	heard := prometheus.NewDesc("weft_capture_listener_faults_total", "Datagrams, samples, records and templates of exporters that gave nothing, by cause, since the capture began to listen.", append(labels[:2:2], "cause"), nil)
 	flows := prometheus.NewDesc("weft_capture_flows_live", "Flows in the tables of a capture on a node.", labels, nil)
 	send := func(desc *prometheus.Desc, kind prometheus.ValueType, n uint64, values ...string) {
 		if m, err := prometheus.NewConstMetric(desc, kind, float64(n), values...); err == nil {
@@ -171,6 +218,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		send(flows, prometheus.GaugeValue, s.Ledger.FlowsLive, s.Capture.UUID, s.NodeTID)
 		for i, n := range s.Ledger.Drops {
 			send(dropped, prometheus.CounterValue, n, s.Capture.UUID, s.NodeTID, flow.Cause(i).String())
+		}
+		for i, n := range s.Ledger.Faults {
+			send(faults, prometheus.CounterValue, n, s.Capture.UUID, s.NodeTID, flow.Fault(i).String())
+		}
+		for _, c := range s.ListenerFaults {
+			send(heard, prometheus.CounterValue, c.N, s.Capture.UUID, s.NodeTID, c.Name)
 		}
 	}
 	r.out.mu.Lock()

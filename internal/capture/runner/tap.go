@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/internal/capture"
 	"github.com/weft-net/weft/internal/capture/order"
@@ -271,18 +270,4 @@ func (a *account) taken(rings []*ring) (sum uint64) {
 		}
 	}
 	return sum
-}
-
-// stats is the message that tells subscribers how the capture fares.
-func (t *tap) stats() []byte {
-	l, _ := t.account.ledger()
-	m := flow.Message{Stats: []flow.Stats{statsOf(t.capture.UUID, l)}}
-	return m.AppendProto(nil)
-}
-
-func statsOf(id string, l flow.Ledger) flow.Stats {
-	return flow.Stats{
-		CaptureID: id, FlowCount: int64(l.Flows), FlowDropped: int64(l.FlowsEvicted), KernelFlowDropped: 0,
-		PacketsDropped: int64(l.Dropped()), PacketsReceived: int64(l.Received),
-	}
 }
