@@ -2,7 +2,7 @@
 // a [capture.Source], and the counters of their interfaces.
 //
 // One goroutine calls Read and Close; Wake, Stats and Faults may be called from any. Counters are handed to the
-// function in [Options] within Read. A sample counts as one packet, whatever the sampling rate.
+// function in [Options] within Read, but for those that come after newer ones. A sample counts as one packet, whatever the sampling rate.
 //
 // What the exporter says it could not sample for lack of resources counts as dropped. Datagrams that were lost on the
 // way, or that nobody can read, are counted as [Faults]: they are datagrams, and how many packets they held is not known.
@@ -77,7 +77,8 @@ type Source struct {
 	now      func() time.Time
 	buffer   []byte
 	packets  []flow.Packet
-	agents   map[agentKey]uint32  // the last sequence number
+	agents   map[agentKey]mark    // of the last datagram
+	late     bool                 // the datagram at hand came after newer ones: its counters are old
 	drops    map[sourceKey]uint32 // the last count of packets that were not sampled
 
 	mu     sync.Mutex // of what follows
@@ -88,6 +89,12 @@ type Source struct {
 type agentKey struct {
 	agent netip.Addr
 	sub   uint32
+}
+
+// mark is where an exporter is.
+type mark struct {
+	number uint32 // of the datagram
+	uptime uint32 // ms
 }
 
 type sourceKey struct {
@@ -114,7 +121,7 @@ func newSource(o Options) *Source {
 	}
 	return &Source{
 		counters: o.Counters, now: o.Now, buffer: make([]byte, datagram.Largest),
-		agents: map[agentKey]uint32{}, drops: map[sourceKey]uint32{},
+		agents: map[agentKey]mark{}, drops: map[sourceKey]uint32{},
 	}
 }
 
@@ -179,7 +186,7 @@ func (s *Source) decode(data []byte) []flow.Packet {
 	address, _ := netip.AddrFromSlice(data[8 : 8+length])
 	rest := data[8+length:]
 	key := agentKey{address.Unmap(), be.Uint32(rest)}
-	s.sequence(key, be.Uint32(rest[4:]))
+	s.late = s.sequence(key, mark{be.Uint32(rest[4:]), be.Uint32(rest[8:])})
 	samples := be.Uint32(rest[12:])
 	rest = rest[16:]
 	for range samples {
@@ -196,26 +203,31 @@ func (s *Source) decode(data []byte) []flow.Packet {
 	return s.packets
 }
 
-// sequence finds what is missing between two datagrams of an exporter. A number far back is a restart.
-func (s *Source) sequence(key agentKey, number uint32) {
+// sequence finds what is missing between two datagrams of an exporter, and says whether this one is late. A number far
+// back is a restart, and so is one that goes back with the uptime.
+func (s *Source) sequence(key agentKey, now mark) (late bool) {
 	last, known := s.agents[key]
 	if !known && len(s.agents) >= mostSources {
 		s.faults.Untracked++
-		return
+		return false
 	}
-	const window = 1 << 10
-	switch ahead := int32(number - last); { //nolint:gosec // the difference wraps, as the numbers do
+	const (
+		window  = 1 << 10
+		restart = 10_000 // ms: no datagram is under way for as long
+	)
+	switch ahead := int32(now.number - last.number); { //nolint:gosec // the difference wraps, as the numbers do
 	case !known || ahead > window || ahead < -window:
 	case ahead > 1:
 		s.faults.Missing += uint64(ahead - 1)
-	case ahead <= 0:
+	case ahead <= 0 && int64(now.uptime) > int64(last.uptime)-restart:
 		s.faults.Late++
 		if s.faults.Missing > 0 {
 			s.faults.Missing--
 		}
-		return
+		return true
 	}
-	s.agents[key] = number
+	s.agents[key] = now
+	return false
 }
 
 func (s *Source) sample(key agentKey, header decoder.SampleHeader, body []byte) {
@@ -244,7 +256,7 @@ func (s *Source) sample(key agentKey, header decoder.SampleHeader, body []byte) 
 		s.records(d.Records)
 	case decoder.CounterSample:
 		for _, r := range d.Records {
-			if c, ok := r.Data.(decoder.IfCounters); ok && s.counters != nil {
+			if c, ok := r.Data.(decoder.IfCounters); ok && s.counters != nil && !s.late {
 				s.counters(Counters{key.agent, metric(c)})
 			}
 		}
@@ -288,10 +300,44 @@ func (s *Source) records(records []decoder.FlowRecord) {
 			s.faults.Unsupported++
 			return
 		}
-		s.packets = append(s.packets, flow.Packet{Data: data, Length: max(length, len(data)), Time: s.now().UnixNano()})
+		packet := flow.Packet{Data: data, Length: max(length, len(data)), Time: s.now().UnixNano()}
+		if raw.Protocol == headerEthernet {
+			restoreVLAN(&packet, records)
+		}
+		s.packets = append(s.packets, packet)
 		return
 	}
 	s.faults.Unsupported++
+}
+
+// restoreVLAN gives a packet the tag that the exporter took off before it sampled the header, by the record of extended
+// switch data (sflow_version_5.txt, extended_switch): the VLAN of the incoming frame. A switch says 0 or all ones when it
+// has none to tell.
+func restoreVLAN(p *flow.Packet, records []decoder.FlowRecord) {
+	const (
+		addresses       = 12 // bytes before the EtherType
+		typeVLAN        = 0x8100
+		typeQinQ        = 0x88a8
+		lastVLAN        = 4094
+		highestPriority = 7
+	)
+	if len(p.Data) >= addresses+2 {
+		if kind := binary.BigEndian.Uint16(p.Data[addresses:]); kind == typeVLAN || kind == typeQinQ {
+			return // it is still there
+		}
+	}
+	for _, r := range records {
+		tag, ok := r.Data.(decoder.ExtendedSwitch)
+		if !ok || tag.SrcVlan == 0 || tag.SrcVlan > lastVLAN {
+			continue
+		}
+		p.HasVLAN, p.VLANProto = true, typeVLAN
+		p.VLAN = uint16(tag.SrcVlan) //nolint:gosec // compared above
+		if tag.SrcPriority <= highestPriority {
+			p.VLAN |= uint16(tag.SrcPriority) << 13 //nolint:gosec // likewise
+		}
+		return
+	}
 }
 
 func metric(c decoder.IfCounters) Metric {

@@ -2,13 +2,16 @@ package sflow
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/internal/capture"
 )
 
@@ -105,6 +108,75 @@ func TestSequence(t *testing.T) {
 	}
 }
 
+// An exporter that starts again soon begins at 1, and its uptime too: nothing of it is late.
+func TestRestartOfAYoungExporter(t *testing.T) {
+	s := newSource(Options{})
+	at := func(number, uptime uint32) []byte { return join(words(5, 1, 0xc0000201, 0, number, uptime, 0)) }
+	for _, c := range [][2]uint32{{70, 60_000}, {71, 61_000}, {1, 20}, {2, 1020}} {
+		s.decode(at(c[0], c[1]))
+	}
+	if s.Faults() != (Faults{}) {
+		t.Errorf("%+v", s.Faults())
+	}
+}
+
+// Counters that were overtaken by newer ones would look like those of an exporter that began anew.
+func TestLateCountersAreLeftOut(t *testing.T) {
+	var got []int64
+	s := newSource(Options{Counters: func(c Counters) { got = append(got, c.Metric.IfInOctets) }})
+	for _, n := range []uint32{1, 3, 2, 4} {
+		record := sized(1, words(3, 6, 0, 1000, 1, 3, 0, n, 12, 13, 14, 15, 16, 17, 0, 211, 22, 23, 24, 25, 26, 0))
+		s.decode(message(n, sized(2, join(words(1, 3, 1), record))))
+	}
+	if fmt.Sprint(got) != "[1 3 4]" || s.Faults().Late != 1 {
+		t.Errorf("%v, %+v", got, s.Faults())
+	}
+}
+
+// A switch samples a frame without its tag, and says in another record which VLAN it came in on.
+func TestVLANOfExtendedSwitchData(t *testing.T) {
+	plain := header(1, 1518, 4, frame)
+	tagged := header(1, 1518, 4, frame[:12]+"\x81\x00\x00\x2a"+frame[12:])
+	outer := header(1, 1518, 4, frame[:12]+"\x88\xa8\x00\x2a"+frame[12:])
+	extended := func(vlan, priority uint32) []byte { return sized(1001, words(vlan, priority, 20, 0)) }
+	for _, c := range []struct {
+		name    string
+		records [][]byte
+		want    uint16 // 0 = no tag
+	}{
+		{"behind the header", [][]byte{plain, extended(100, 5)}, 5<<13 | 100},
+		{"before it", [][]byte{extended(100, 5), plain}, 5<<13 | 100},
+		{"an unknown priority", [][]byte{plain, extended(4094, 0xffffffff)}, 4094},
+		{"none", [][]byte{plain}, 0},
+		{"VLAN 0", [][]byte{plain, extended(0, 0)}, 0},
+		{"a VLAN that is none", [][]byte{plain, extended(4095, 0)}, 0},
+		{"an unknown VLAN", [][]byte{plain, extended(0xffffffff, 0)}, 0},
+		{"the tag is still there", [][]byte{tagged, extended(42, 0)}, 0},
+		{"a provider's tag is still there", [][]byte{outer, extended(42, 0)}, 0},
+		{"no Ethernet", [][]byte{header(11, 40, 0, "E"), extended(100, 5)}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSource(Options{})
+			packets := s.decode(message(1, flowSample(0, c.records...)))
+			if len(packets) != 1 {
+				t.Fatalf("%d packets, %+v", len(packets), s.Faults())
+			}
+			p := packets[0]
+			if p.VLAN != c.want || p.HasVLAN != (c.want != 0) || p.HasVLAN && p.VLANProto != 0x8100 {
+				t.Errorf("VLAN %#x (%v) of %#x, want %#x", p.VLAN, p.HasVLAN, p.VLANProto, c.want)
+			}
+			// The flow is that of the tagged frame.
+			table := flow.NewTable(flow.Options{Report: func(f *flow.Flow, _ flow.Reason) {
+				if f.Link != nil && f.Link.ID != int64(c.want&0xfff) && !strings.Contains(c.name, "still there") {
+					t.Errorf("flow of VLAN %d, want %d", f.Link.ID, c.want&0xfff)
+				}
+			}})
+			table.Add(s.LinkType(), packets)
+			table.Close()
+		})
+	}
+}
+
 // What the exporter dropped is in the ledger: it says how many packets.
 func TestDropsOfTheExporter(t *testing.T) {
 	s := newSource(Options{})
@@ -164,6 +236,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(message(1, good, expandedSample(1, header(11, 40, 0, "E"))))
 	f.Add(message(2, sized(2, join(words(1, 3, 1), sized(1, make([]byte, 88))))))
 	f.Add(message(3, expandedSample(1<<31)))
+	f.Add(message(4, flowSample(0, header(1, 60, 0, frame), sized(1001, words(100, 5, 20, 0)))))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := newSource(Options{Counters: func(Counters) {}})
 		packets := s.decode(data)
