@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"github.com/weft-net/weft/client"
-	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/gremlin"
 )
 
 func newFlows(conn *connection) *cobra.Command {
@@ -107,14 +106,14 @@ func (f flowsCommand) expression() string {
 	return expr
 }
 
+// query prints the flows of now as they come; a tail may give anything.
 func (f flowsCommand) query(cmd *cobra.Command) error {
-	answer, err := f.conn.query(cmd.Context(), f.expression())
-	if err != nil {
-		return err
-	}
-	var flows []*flow.Flow
-	if json.Unmarshal(answer, &flows) != nil {
-		// A tail may give anything.
+	expr := f.expression()
+	if q, err := gremlin.Parse(expr); f.tail != "" && (err != nil || q.Kind() != gremlin.KindFlows) {
+		answer, err := f.conn.query(cmd.Context(), expr)
+		if err != nil {
+			return err
+		}
 		return resultPrinter{sh: f.conn.sh}.print(answer)
 	}
 	out := bufio.NewWriter(f.conn.sh.out)
@@ -122,12 +121,24 @@ func (f flowsCommand) query(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range flows {
-		if err := rows.flow(one); err != nil {
-			return err
+	var failed error // of the output
+	printed := false
+	err = f.conn.with(func(cl *client.Client) error {
+		for one, err := range cl.QueryFlows(cmd.Context(), expr) {
+			if err != nil {
+				return err
+			}
+			if printed, failed = true, rows.flow(one); failed != nil {
+				return nil
+			}
 		}
+		return nil
+	})
+	// What came before an error is shown: the flows were there.
+	if failed == nil && (err == nil || printed) {
+		failed = errors.Join(rows.settle(), out.Flush())
 	}
-	return errors.Join(rows.settle(), out.Flush())
+	return errors.Join(err, failed)
 }
 
 func (f flowsCommand) follow(cmd *cobra.Command) error {
