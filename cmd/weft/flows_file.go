@@ -70,6 +70,7 @@ func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOpti
 	printed := false // a flow, so that the widths of a table can be known
 	table := flow.NewTable(flow.Options{
 		MaxFlows: o.maxFlows, Update: -1, ExtraTCPMetric: true,
+		EndsOnly: !in.live, // whoever watches sees a connection soon after its end
 		Report: func(f *flow.Flow, why flow.Reason) {
 			if (why == flow.Ended || why == flow.Evicted) && failed == nil {
 				printed, failed = true, rows.flow(f)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/csv"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ func newFlowWriter(format string, out *bufio.Writer, s screen) (flowWriter, erro
 	case "json":
 		return &flowLines{out: out}, nil
 	case "csv":
-		return &flowCSV{out: csv.NewWriter(out)}, nil
+		return &flowCSV{out: out}, nil
 	}
 	return nil, usagef("--format %s: write table, json or csv", format)
 }
@@ -53,9 +52,9 @@ var csvHeader = [...]string{
 
 // flowCSV writes RFC 4180 with a header. Times are ms since the epoch, the RTT is in ns.
 type flowCSV struct {
-	out   *csv.Writer
+	out   *bufio.Writer
 	begun bool
-	row   [len(csvHeader)]string
+	line  []byte
 }
 
 func (w *flowCSV) begin() error {
@@ -63,41 +62,68 @@ func (w *flowCSV) begin() error {
 		return nil
 	}
 	w.begun = true
-	return w.out.Write(csvHeader[:])
+	_, err := w.out.WriteString(strings.Join(csvHeader[:], ",") + "\n")
+	return err
 }
 
 func (w *flowCSV) flow(f *flow.Flow) error {
 	if err := w.begin(); err != nil {
 		return err
 	}
-	number := func(n int64) string { return strconv.FormatInt(n, 10) }
-	w.row = [len(csvHeader)]string{
-		0: f.UUID, 1: f.LayersPath, 2: f.Application, 15: "0", 16: number(f.Start), 17: number(f.Last),
-		18: number(int64(f.FinishType)), 19: f.TrackingID, 20: f.L3TrackingID, 21: f.ParentUUID,
-	}
+	b := w.line[:0]
+	text := func(s string) { b = append(appendCSV(b, s), ',') }
+	number := func(n int64) { b = append(strconv.AppendInt(b, n, 10), ',') }
+	text(f.UUID)
+	text(f.LayersPath)
+	text(f.Application)
 	if l := f.Link; l != nil {
-		w.row[3], w.row[4] = l.A, l.B
+		text(l.A)
+		text(l.B)
+	} else {
+		b = append(b, ",,"...)
 	}
 	if n := f.Network; n != nil {
-		w.row[5], w.row[6], w.row[7] = n.Protocol.String(), n.A, n.B
+		text(n.Protocol.String())
+		text(n.A)
+		text(n.B)
+	} else {
+		b = append(b, ",,,"...)
 	}
 	if t := f.Transport; t != nil {
-		w.row[8], w.row[9], w.row[10] = t.Protocol.String(), number(t.A), number(t.B)
+		text(t.Protocol.String())
+		number(t.A)
+		number(t.B)
+	} else {
+		b = append(b, ",,,"...)
 	}
 	if m := f.Metric; m != nil {
-		w.row[11], w.row[12], w.row[13] = number(m.ABPackets), number(m.ABBytes), number(m.BAPackets)
-		w.row[14], w.row[15] = number(m.BABytes), number(m.RTT)
+		for _, n := range [...]int64{m.ABPackets, m.ABBytes, m.BAPackets, m.BABytes, m.RTT} {
+			number(n)
+		}
+	} else {
+		b = append(b, ",,,,0,"...)
 	}
-	return w.out.Write(w.row[:])
+	number(f.Start)
+	number(f.Last)
+	number(int64(f.FinishType))
+	text(f.TrackingID)
+	text(f.L3TrackingID)
+	w.line = append(appendCSV(b, f.ParentUUID), '\n')
+	_, err := w.out.Write(w.line)
+	return err
 }
 
-func (w *flowCSV) settle() error {
-	if err := w.begin(); err != nil {
-		return err
+// appendCSV appends a field, in quotes where it needs them.
+func appendCSV(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c == ',' || c == '"' || c == '\n' || c == '\r' || c == ' ' && i == 0 {
+			return append(append(append(b, '"'), strings.ReplaceAll(s, `"`, `""`)...), '"')
+		}
 	}
-	w.out.Flush()
-	return w.out.Error()
+	return append(b, s...)
 }
+
+func (w *flowCSV) settle() error { return w.begin() }
 
 // flowColumns are those of the table; numbers stand to the right.
 var flowColumns = [...]struct {
