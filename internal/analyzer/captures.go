@@ -42,6 +42,9 @@ type captured struct {
 	query   *gremlin.Query
 	filter  *gremlin.Filter       // nil: evaluate as a whole
 	nodes   map[string]graph.Node // by id, as of when they matched
+	since   graph.Moment          // nodes that came later are fresh if they match at once
+	fresh   map[string]bool       // of nodes
+	added   map[string]bool       // not evaluated yet, for want of a filter
 	dirty   bool
 	next    time.Time // when it may be evaluated as a whole again
 	err     error     // why the last evaluation failed
@@ -62,6 +65,7 @@ const (
 	orderTimeout  = 5 * time.Second
 	orderRepeat   = 2 * time.Second // while heartbeats do not show that an order arrived
 	ordersVerb    = "orders"
+	mostAdded     = 1 << 16
 )
 
 func newCaptures(a *Analyzer) *captures {
@@ -113,7 +117,9 @@ func (c *captures) change(e api.StoreEvent) {
 		delete(c.byID, e.ID)
 		return
 	}
-	one := &captured{nodes: map[string]graph.Node{}, dirty: true}
+	one := &captured{
+		nodes: map[string]graph.Node{}, fresh: map[string]bool{}, added: map[string]bool{}, since: c.a.graph.View().Moment(), dirty: true,
+	}
 	if err := json.Unmarshal(e.Data, &one.capture); err != nil {
 		c.a.log.Warn("capture not readable", "id", e.ID, "error", err)
 		return
@@ -167,9 +173,13 @@ func (one *captured) take(commit *graph.Commit) (changed bool) {
 		if ch.Sample {
 			continue
 		}
+		isNew := ch.Kind == graph.NodeAdded && commit.Moment > one.since
 		if one.filter == nil {
 			one.dirty = true
-			return false
+			if isNew && len(one.added) < mostAdded {
+				one.added[ch.Node.ID()] = true
+			}
+			continue
 		}
 		if ch.Kind != graph.NodeAdded && ch.Kind != graph.NodeUpdated && ch.Kind != graph.NodeDeleted {
 			continue
@@ -181,6 +191,10 @@ func (one *captured) take(commit *graph.Commit) (changed bool) {
 			one.nodes[id] = ch.Node
 		} else {
 			delete(one.nodes, id)
+			delete(one.fresh, id)
+		}
+		if is && isNew {
+			one.fresh[id] = true
 		}
 		changed = changed || was != is
 	}
@@ -206,9 +220,14 @@ func (c *captures) evaluate(ctx context.Context, one *captured) bool {
 		nodes[n.ID()] = n
 		if _, was := one.nodes[n.ID()]; !was {
 			changed = true
+			if one.added[n.ID()] {
+				one.fresh[n.ID()] = true
+			}
 		}
 	}
 	one.nodes = nodes
+	clear(one.added)
+	maps.DeleteFunc(one.fresh, func(id string, _ bool) bool { _, is := nodes[id]; return !is })
 	return changed
 }
 
@@ -221,16 +240,21 @@ func (c *captures) compute() {
 		desired[host] = order.Orders{}
 	}
 	for _, one := range c.byID {
-		byHost := map[string][]order.Node{}
+		byHost := map[string]order.Order{}
 		for id, n := range one.nodes {
 			tid, _ := n.Field("TID")
 			if host := n.Host(); host != "" && tid.Str() != "" {
-				byHost[host] = append(byHost[host], order.Node{ID: id, TID: tid.Str()})
+				o := byHost[host]
+				o.Capture, o.Nodes = one.capture, append(o.Nodes, order.Node{ID: id, TID: tid.Str()})
+				if one.fresh[id] {
+					o.Fresh = append(o.Fresh, id)
+				}
+				byHost[host] = o
 			}
 		}
-		for host, nodes := range byHost {
+		for host, here := range byHost {
 			o := desired[host]
-			o.Captures = append(o.Captures, order.Order{Capture: one.capture, Nodes: nodes})
+			o.Captures = append(o.Captures, here)
 			desired[host] = o
 		}
 	}

@@ -274,3 +274,43 @@ func TestHostsThatCaptureAreKnownBeforeTheirHeartbeats(t *testing.T) {
 		}
 	}
 }
+
+// TestFreshNodesAreThoseThatAppearedWhileTheCaptureStood: not those that were there, nor those that changed.
+func TestFreshNodesAreThoseThatAppearedWhileTheCaptureStood(t *testing.T) {
+	for name, query := range map[string]string{
+		"each node by itself": `G.V().Has('Role','edge')`,
+		"as a whole":          `G.V().Has('Role','edge').Dedup('@ID')`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHub(t, hubOptions{})
+			role := func(role string) graph.Field { return graph.F("Role", graph.String(role)) }
+			h1 := newOrdered(t, h, "h1")
+			h1.has(port("h1", "a", role("edge")), port("h1", "b", role("core")))
+			eventually(t, 5*time.Second, "both are there", func() bool { return has(h.graph, "a", "b") })
+			create(t, h, api.KindCapture, "c", fmt.Sprintf(`{"UUID":"c","GremlinQuery":%q}`, query))
+			fresh := func() string {
+				h1.mu.Lock()
+				defer h1.mu.Unlock()
+				return strings.Join(h1.got[len(h1.got)-1].Captures[0].Fresh, ",")
+			}
+			for _, step := range []struct {
+				follows, fresh string
+				event          graph.Event
+			}{
+				{follows: "c:a"},
+				{follows: "c:a,y", fresh: "y", event: port("h1", "y", role("edge"))},
+				{follows: "c:a,b,y", fresh: "y", event: port("h1", "b", role("edge"))},
+				{follows: "c:a,b", event: graph.Event{Op: graph.DeleteNode, ID: "y"}},
+			} {
+				if step.event.ID != "" {
+					h1.has(step.event)
+				}
+				h1.wait(step.follows)
+				if got := fresh(); got != step.fresh {
+					t.Errorf("%s: fresh are %q, not %q", step.follows, got, step.fresh)
+				}
+			}
+		})
+	}
+}

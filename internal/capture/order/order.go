@@ -30,6 +30,9 @@ type Orders struct {
 type Order struct {
 	Capture skydive.Capture
 	Nodes   []Node
+	// Fresh are the ids of those nodes that appeared while the capture stood: all that passed there is its business,
+	// also what passed before a ring was open. It is a note on the way, and not part of the state: Hash leaves it out.
+	Fresh []string `json:",omitempty"`
 }
 
 // Node is a node to capture on. The agent finds its type, name and namespace in its own graph.
@@ -47,7 +50,9 @@ func (o *Orders) Seal() {
 	h := xxhash.New()
 	var number [8]byte
 	for i := range o.Captures {
-		data, err := json.Marshal(&o.Captures[i], json.Deterministic(true))
+		content := o.Captures[i]
+		content.Fresh = nil
+		data, err := json.Marshal(&content, json.Deterministic(true))
 		if err != nil { // no value of these types fails
 			data = []byte(err.Error())
 		}

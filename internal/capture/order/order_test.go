@@ -30,6 +30,7 @@ func TestHashIsOfTheContentAlone(t *testing.T) {
 		same   bool
 	}{
 		"nothing":           {func(*Orders) {}, true},
+		"what is fresh":     {func(o *Orders) { o.Captures[0].Fresh = []string{"n1"} }, true},
 		"who gives them":    {func(o *Orders) { o.From = "other" }, true},
 		"the hash before":   {func(o *Orders) { o.Hash = 7 }, true},
 		"order of captures": {func(o *Orders) { slices.Reverse(o.Captures) }, true},

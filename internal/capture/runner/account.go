@@ -106,19 +106,23 @@ func (a *account) entry() spool.Entry {
 	return spool.Entry{Key: a.key, Value: data}
 }
 
-// begin is called when rings are open on an interface that had counted packets of which the rings saw seen.
-func (a *account) begin(face string, packets, seen uint64, lenient bool) {
+// begin is called when rings are open on an interface that had counted packets of which the rings saw seen. since is
+// what it had counted when the capture became responsible for it; nil: it is from now on.
+func (a *account) begin(face string, packets, seen uint64, lenient bool, since *uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := int64(packets) - int64(seen)
 	a.lenient = lenient
 	if a.face != face || face == "" {
-		// Another interface: nothing says how much it let pass before. What was counted and not reported is lost.
+		// Another interface. What was counted and not reported is lost.
 		a.lose(a.unsaid)
 		a.unsaid = 0
 		a.face, a.zero = face, before-int64(a.base.Received)
 		a.settled, a.pending = false, false
-		return
+		if since == nil || face == "" || before < int64(*since) {
+			return // nothing says how much it let pass before
+		}
+		a.zero = int64(*since) - int64(a.base.Received)
 	}
 	missed := before - a.zero - int64(a.base.Received)
 	if missed < 0 {

@@ -10,7 +10,7 @@ import (
 func counting(counted, kept, lost uint64) (*account, *ring) {
 	a, r := &account{key: "c/n", capture: "c"}, &ring{}
 	a.join(r)
-	a.begin("if", 1000, 0, false)
+	a.begin("if", 1000, 0, false, nil)
 	a.note(r, flow.Ledger{Received: counted, Counted: counted}, lost)
 	a.rings[r].kept = kept
 	return a, r
@@ -33,26 +33,31 @@ func TestDownIsWhatTheInterfaceCountedAndNobodyReported(t *testing.T) {
 		packets  uint64 // the interface's counter when the ring is open
 		seen     uint64 // by the ring by then
 		lenient  bool
+		since    *uint64
 		quiet    uint64 // the counter at the first quiet moment, 0 = none
 		down     uint64
 		upper    bool
 		received uint64
 	}{
-		"nothing passed":                     {face: "if", packets: 1110, down: 40, received: 110},
-		"500 passed":                         {face: "if", packets: 1610, down: 540, received: 610},
-		"the ring saw some already":          {face: "if", packets: 1615, seen: 5, down: 540, received: 610},
-		"with a filter":                      {face: "if", packets: 1610, lenient: true, down: 540, upper: true, received: 610},
-		"with a filter, nothing passed":      {face: "if", packets: 1110, lenient: true, down: 40, received: 110},
-		"a quiet moment corrects":            {face: "if", packets: 1605, quiet: 1610, down: 540, received: 610},
-		"a quiet moment corrects downwards":  {face: "if", packets: 1613, quiet: 1610, down: 540, received: 610},
-		"another interface":                  {face: "new", packets: 7, down: 40, received: 110},
-		"the counter began anew":             {face: "if", packets: 7, down: 40, received: 110},
-		"the interface cannot be read again": {face: "", packets: 0, down: 40, received: 110},
+		"nothing passed":                          {face: "if", packets: 1110, down: 40, received: 110},
+		"500 passed":                              {face: "if", packets: 1610, down: 540, received: 610},
+		"the ring saw some already":               {face: "if", packets: 1615, seen: 5, down: 540, received: 610},
+		"with a filter":                           {face: "if", packets: 1610, lenient: true, down: 540, upper: true, received: 610},
+		"with a filter, nothing passed":           {face: "if", packets: 1110, lenient: true, down: 40, received: 110},
+		"a quiet moment corrects":                 {face: "if", packets: 1605, quiet: 1610, down: 540, received: 610},
+		"a quiet moment corrects downwards":       {face: "if", packets: 1613, quiet: 1610, down: 540, received: 610},
+		"another interface":                       {face: "new", packets: 7, down: 40, received: 110},
+		"another interface, seen early":           {face: "new", packets: 17, since: new(uint64(7)), down: 50, received: 120},
+		"seen early, and a quiet moment corrects": {face: "new", packets: 15, seen: 2, since: new(uint64(7)), quiet: 20, down: 53, received: 123},
+		"seen early, with a filter":               {face: "new", packets: 17, lenient: true, since: new(uint64(7)), down: 50, upper: true, received: 120},
+		"the same interface, seen early":          {face: "if", packets: 1610, since: new(uint64(1600)), down: 540, received: 610},
+		"the counter began anew":                  {face: "if", packets: 7, down: 40, received: 110},
+		"the interface cannot be read again":      {face: "", packets: 0, down: 40, received: 110},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, _ := counting(100, 60, 10)
 			a = dies(t, a)
-			a.begin(test.face, test.packets, test.seen, test.lenient)
+			a.begin(test.face, test.packets, test.seen, test.lenient, test.since)
 			if test.quiet > 0 {
 				a.quiet(test.quiet)
 			}
@@ -69,7 +74,7 @@ func TestDownAddsUpOverDeaths(t *testing.T) {
 	for range 5 {
 		a = dies(t, a)
 		l, _ := a.ledger()
-		a.begin("if", 1000+l.Received+10, 0, false)
+		a.begin("if", 1000+l.Received+10, 0, false, nil)
 	}
 	if l, _ := a.ledger(); l.Drops[flow.CauseDown] != 50 || !l.Balanced() {
 		t.Errorf("%+v", l)

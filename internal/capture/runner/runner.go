@@ -78,7 +78,8 @@ type Runner struct {
 	said   bool            // the layers of an earlier process are gone
 	layers map[string]bool // nodes with a layer
 
-	out outlet
+	out    outlet
+	births births
 }
 
 // tapKey names a capture on a node.
@@ -258,6 +259,8 @@ func (r *Runner) watch(ctx context.Context, sub *graph.Subscription, moved chan 
 		case err != nil:
 			return
 		case commit.Origin == r.opts.Origin:
+		case r.births.take(commit):
+			notify(moved)
 		case slices.ContainsFunc(commit.Changes, func(c graph.Change) bool { return !c.Sample }):
 			notify(moved)
 		}
@@ -276,6 +279,7 @@ func (r *Runner) reconcile(ctx context.Context) {
 		capture captureOrder
 		node    order.Node
 		place   place
+		fresh   bool
 	}
 	var starts []start
 	var absent []Status
@@ -299,7 +303,7 @@ func (r *Runner) reconcile(ctx context.Context) {
 				kept[key] = true
 				continue
 			}
-			starts = append(starts, start{key, o.Capture, node, where})
+			starts = append(starts, start{key, o.Capture, node, where, slices.Contains(o.Fresh, node.ID)})
 		}
 	}
 	// What ends goes first: what begins may carry on the same ledger. The end of a tap writes to the spool.
@@ -322,21 +326,14 @@ func (r *Runner) reconcile(ctx context.Context) {
 		}
 	}
 	for _, s := range starts {
-		r.taps[s.key] = r.newTap(ctx, s.capture, s.node, s.place)
+		t := &tap{runner: r, capture: s.capture, node: s.node, place: s.place, fresh: s.fresh}
+		r.taps[s.key] = t
+		t.start(ctx)
 	}
 	r.mu.Unlock()
 	if given {
 		r.out.forget(func(a *account) bool { return !captures[a.capture] })
 	}
-}
-
-func (r *Runner) newTap(ctx context.Context, c captureOrder, node order.Node, where place) *tap {
-	a := r.out.account(c.UUID, node.TID)
-	t := &tap{runner: r, capture: c, node: node, place: where, account: a, done: make(chan struct{})}
-	ctx, t.cancel = context.WithCancel(ctx)
-	t.state.Store(&tapState{State: Waiting})
-	go t.run(ctx)
-	return t
 }
 
 // closeTaps ends all taps when the Runner ends.

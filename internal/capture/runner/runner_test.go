@@ -156,6 +156,58 @@ func TestInterfaceThatComesLaterAndGoes(t *testing.T) {
 	}
 }
 
+// TestPacketsBeforeTheRing lets packets pass over an interface that is new, until the agent has heard of it and a ring
+// is open.
+func TestPacketsBeforeTheRing(t *testing.T) {
+	for name, test := range map[string]struct {
+		fresh   bool
+		counted []int64
+		filter  string
+		zero    func(counter int64) int64 // from what the interface had counted when the graph was told
+		upper   bool
+	}{
+		"the capture stood before":                  {fresh: true, counted: []int64{0}, zero: func(int64) int64 { return 0 }},
+		"the interface had counted before":          {fresh: true, counted: []int64{7}, zero: func(int64) int64 { return 7 }},
+		"a filter takes them all":                   {fresh: true, counted: []int64{0}, filter: "ip or ip6 or arp", upper: true},
+		"the capture is younger than the interface": {counted: []int64{0}, zero: func(counter int64) int64 { return counter }},
+		"nobody knows what it had counted":          {fresh: true, zero: func(counter int64) int64 { return counter }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWire(t)
+			w.unplug()
+			r, _ := start(t, Options{Graph: w.graph, Sink: w, Publish: newTaker()})
+			o := orders(skydive.Capture{UUID: "c1", BPFFilter: test.filter}, "v0")
+			if test.fresh {
+				o.Captures[0].Fresh = []string{"v0"}
+			}
+			if err := r.SetOrders(o); err != nil {
+				t.Fatal(err)
+			}
+			awaitState(t, r, Waiting)
+			w.link()
+			w.send(30)
+			before := w.counter()
+			w.show(test.counted...)
+			awaitState(t, r, Active)
+			w.send(20)
+			if test.zero == nil {
+				eventually(t, "what passed before is bounded", func() string {
+					s := only(r)
+					if down := int64(s.Ledger.Drops[flow.CauseDown]); int64(s.Ledger.Received) != w.counter() || down < before || s.DownUpper != test.upper {
+						return fmt.Sprintf("%d passed, %d of them before: %+v, upper %v", w.counter(), before, s.Ledger, s.DownUpper)
+					}
+					return ""
+				})
+				return
+			}
+			l := w.awaitExact(r)
+			if zero := test.zero(before); only(r).Zero != zero || int64(l.Drops[flow.CauseDown]) != before-zero {
+				t.Errorf("%d packets passed before: zero %d, not %d, ledger %+v", before, only(r).Zero, zero, l)
+			}
+		})
+	}
+}
+
 func TestNamespaceDeletedUnderACapture(t *testing.T) {
 	w, taker := newWire(t), newTaker()
 	r, _ := start(t, Options{Graph: w.graph, Sink: w, Publish: taker})

@@ -39,6 +39,7 @@ type tap struct {
 	capture captureOrder
 	node    order.Node
 	place   place
+	fresh   bool // the interface appeared while the capture stood
 	account *account
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -46,6 +47,14 @@ type tap struct {
 
 	mu    sync.Mutex
 	rings []*ring
+}
+
+// start begins to capture.
+func (t *tap) start(ctx context.Context) {
+	t.account, t.done = t.runner.out.account(t.capture.UUID, t.node.TID), make(chan struct{})
+	ctx, t.cancel = context.WithCancel(ctx)
+	t.state.Store(&tapState{State: Waiting})
+	go t.run(ctx)
 }
 
 // close waits until nothing of the tap is left. for good means that what passes from now on is nobody's loss.
@@ -120,9 +129,9 @@ func (t *tap) once(ctx context.Context) error {
 		t.account.join(rings[i])
 	}
 	if packets, seen, err := t.bracket(rings); err == nil {
-		t.account.begin(t.face(), packets, seen, t.lenient())
+		t.account.begin(t.face(), packets, seen, t.lenient(), t.since())
 	} else {
-		t.account.begin("", 0, 0, true)
+		t.account.begin("", 0, 0, true, nil)
 	}
 	t.mu.Lock()
 	t.rings = rings
@@ -176,6 +185,17 @@ func (t *tap) lenient() bool { return t.capture.BPFFilter != "" || t.capture.Sam
 func (t *tap) face() string { return t.node.ID + "#" + strconv.Itoa(t.place.Index) }
 
 var errNoInterface = errors.New("a capture that listens has no interface")
+
+// since is what the interface had counted when the capture became responsible for it, nil if that is only now.
+func (t *tap) since() *uint64 {
+	if !t.fresh {
+		return nil
+	}
+	if packets, known := t.runner.births.of(t.node.ID); known {
+		return &packets
+	}
+	return nil
+}
 
 func (t *tap) counters() (Counters, error) {
 	if t.place.Index == 0 {

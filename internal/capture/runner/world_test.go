@@ -69,6 +69,13 @@ func (w *wire) apply(origin string, events ...graph.Event) {
 // plug makes the veth pair; the graph has its near end as node v0.
 func (w *wire) plug() {
 	w.t.Helper()
+	w.link()
+	w.show()
+}
+
+// link makes the pair, show tells the graph, and what the interface had counted when it was first heard of.
+func (w *wire) link() {
+	w.t.Helper()
 	w.near.IP("link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", w.far.Name)
 	w.near.IP("addr", "add", "10.9.0.1/24", "dev", "v0")
 	w.far.IP("addr", "add", "10.9.0.2/24", "dev", "v1")
@@ -78,9 +85,19 @@ func (w *wire) plug() {
 	if _, err := fmt.Sscan(first, &w.index); err != nil {
 		w.t.Fatal(err)
 	}
-	w.apply("linux@h1", graph.Event{Op: graph.PutNode, ID: "v0", Metadata: graph.NewMetadata(
+}
+
+func (w *wire) show(counted ...int64) {
+	w.t.Helper()
+	events := []graph.Event{{Op: graph.PutNode, ID: "v0", Metadata: graph.NewMetadata(
 		graph.F("Type", graph.String("veth")), graph.F("Name", graph.String("v0")), graph.F("IfIndex", graph.Int(int64(w.index))),
-	)}, owns("ns", "v0"))
+	)}, owns("ns", "v0")}
+	for _, n := range counted {
+		events = append(events, graph.Event{Op: graph.PutSample, ID: "v0", Counters: &graph.Counters{
+			Prefix: "Metric", Names: []string{"RxPackets", "TxPackets"}, Values: []int64{n / 2, n - n/2}, Start: 1, Last: 1,
+		}})
+	}
+	w.apply("linux@h1", events...)
 }
 
 // unplug takes the veth pair away, and then its node.

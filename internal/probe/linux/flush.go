@@ -94,7 +94,7 @@ func (l *loop) flushLinks(events []graph.Event, now int64) []graph.Event {
 			first := !k.shown
 			events = l.say(events, k.id, l.describe(k), &k.said, &k.shown)
 			if first {
-				l.sample(k, k.counters, now)
+				l.sample(k, k.first, now) // whoever captures it takes this as the beginning
 				l.dirtyEdges[k] = struct{}{}
 				for other := range l.refs[k.ref()] {
 					l.dirtyEdges[other] = struct{}{}

@@ -113,9 +113,10 @@ type link struct {
 	id    string
 	linkState
 
-	measured uint64 // hash of the last measurement
-	seen     int64  // serial of the last event
-	checked  int64  // serial at the last question to the kernel about its peer
+	measured uint64   // hash of the last measurement
+	first    counters // as the link was first heard of
+	seen     int64    // serial of the last event
+	checked  int64    // serial at the last question to the kernel about its peer
 	device   device
 	asked    bool // device is known; before, the link is not shown
 
@@ -151,7 +152,7 @@ func (l *loop) newLink(s *space, state linkState) *link {
 		where = "own" // the own namespace has another inode after a reboot
 	}
 	return &link{
-		space: s, linkState: state,
+		space: s, linkState: state, first: state.counters,
 		id: probe.GenID(l.env.Host, "link", where, strconv.Itoa(state.index)),
 	}
 }
