@@ -18,6 +18,7 @@ import (
 
 // wire is two namespaces joined by a veth pair.
 type wire struct {
+	*testenv.Wire
 	t           *testing.T
 	near, far   *testenv.Namespace
 	nearA, farA string // addresses
@@ -25,20 +26,14 @@ type wire struct {
 
 func newWire(t *testing.T) *wire {
 	t.Helper()
-	testenv.Root(t)
-	both := testenv.NewNamespaces(t, 2)
-	w := &wire{t: t, near: both[0], far: both[1], nearA: "10.9.0.1", farA: "10.9.0.2"}
-	return w
+	both := testenv.NewWire(t)
+	return &wire{t: t, Wire: both, near: both.Near, far: both.Far, nearA: testenv.NearAddress, farA: testenv.FarAddress}
 }
 
 // join makes the pair, and gives its ends addresses.
 func (w *wire) join(name string) {
 	w.t.Helper()
-	w.near.IP("link", "add", name, "type", "veth", "peer", "name", "far0", "netns", w.far.Path)
-	w.near.IP("addr", "add", w.nearA+"/24", "dev", name)
-	w.far.IP("addr", "add", w.farA+"/24", "dev", "far0")
-	w.near.IP("link", "set", name, "up")
-	w.far.IP("link", "set", "far0", "up")
+	w.Join(name)
 }
 
 // talk sends n lines over a TCP connection from the near end to the far one, which answers each.
