@@ -121,8 +121,14 @@ func (r *records) Read(wait time.Duration) (_ []flow.Packet, err error) {
 func (r *records) counts() []Count {
 	f := r.Faults()
 	return []Count{
-		{"malformed", f.Malformed}, {"version", f.Version}, {"unknown_template", f.UnknownTemplate}, {"refused_template", f.RefusedTemplate},
-		{"no_flow", f.NoFlow}, {"missing_records", f.MissingRecords}, {"missing_datagrams", f.MissingDatagrams}, {"unread", f.Unread},
+		{"malformed", f.Malformed},
+		{"version", f.Version},
+		{"unknown_template", f.UnknownTemplate},
+		{"refused_template", f.RefusedTemplate},
+		{"no_flow", f.NoFlow},
+		{"missing_records", f.MissingRecords},
+		{"missing_datagrams", f.MissingDatagrams},
+		{"unread", f.Unread},
 	}
 }
 
@@ -198,8 +204,13 @@ func (s *sampled) Read(wait time.Duration) ([]flow.Packet, error) {
 func (s *sampled) counts() []Count {
 	f := s.Faults()
 	return []Count{
-		{"malformed", f.Malformed}, {"version", f.Version}, {"unsupported", f.Unsupported}, {"missing_datagrams", f.Missing},
-		{"late", f.Late}, {"unread", f.Unread}, {"untracked", f.Untracked},
+		{"malformed", f.Malformed},
+		{"version", f.Version},
+		{"unsupported", f.Unsupported},
+		{"missing_datagrams", f.Missing},
+		{"late", f.Late},
+		{"unread", f.Unread},
+		{"untracked", f.Untracked},
 	}
 }
 
