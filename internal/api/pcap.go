@@ -30,17 +30,34 @@ func (s *Server) importPcap(w http.ResponseWriter, r *http.Request) error {
 	if s.deps.Flows == nil {
 		return failf(http.StatusNotFound, "%s is not served here: this process keeps no flows, send the file to an analyzer", skydive.PathPcap)
 	}
+	where, err := importedFrom(r)
+	if err != nil {
+		return err
+	}
 	leave, err := s.imports.enter(r.Context())
 	if err != nil {
 		return err
 	}
 	defer leave()
-	packets, err := readPackets(r.Context(), r.Body, s.deps.Flows)
+	packets, err := readPackets(r.Context(), r.Body, s.deps.Flows, where)
 	if err != nil {
 		return importError(err, packets)
 	}
 	w.WriteHeader(http.StatusAccepted)
 	return nil
+}
+
+// importedFrom reads what the flows of a file are to say of where they were captured. Skydive's say nothing, and without
+// a word of the client's neither do these; with one they are found by it, and lead to the node.
+func importedFrom(r *http.Request) (where flow.Options, err error) {
+	query := r.URL.Query()
+	for name, value := range map[string]*string{"CaptureID": &where.CaptureID, "NodeTID": &where.NodeTID} {
+		*value = query.Get(name)
+		if err := checkName(*value); err != nil {
+			return where, failf(http.StatusBadRequest, "%s: %w", name, err)
+		}
+	}
+	return where, nil
 }
 
 // importError says how much of a file was taken before the error.
@@ -57,14 +74,15 @@ func importError(err error, packets uint64) error {
 
 // readPackets turns the packets of a file into flows, and hands those to the hub; it
 // returns how many packets it took.
-func readPackets(ctx context.Context, body io.Reader, hub FlowHub) (packets uint64, err error) {
+func readPackets(ctx context.Context, body io.Reader, hub FlowHub, where flow.Options) (packets uint64, err error) {
 	reader, err := pcapfile.Open(body)
 	if err != nil {
 		return 0, err
 	}
 	defer reader.Close()
 	out := &importer{ctx: ctx, hub: hub}
-	table := flow.NewTable(flow.Options{MaxFlows: importFlows, Report: out.report})
+	where.MaxFlows, where.Report = importFlows, out.report
+	table := flow.NewTable(where)
 	var (
 		batch pcapfile.Batch
 		now   int64

@@ -3,11 +3,14 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 	"github.com/weft-net/weft/internal/api"
 	"github.com/weft-net/weft/internal/api/apitest"
 	"github.com/weft-net/weft/internal/capture/pcapfile"
+	"github.com/weft-net/weft/internal/testenv"
 )
 
 // udp is an Ethernet frame of a UDP packet from 10.0.0.1 to 10.0.0.2.
@@ -62,6 +66,35 @@ func TestPcapBecomesFlows(t *testing.T) {
 		t.Errorf("%d flows, %d packets", len(seen), packets)
 	}
 	w.next("store") // the subscribers see them too
+}
+
+// As in Skydive the flows of a file are of no capture and no node, unless the client says of which.
+func TestPcapSaysWhereItsFlowsAreFrom(t *testing.T) {
+	file := string(pcapOf(t, udp(1, 1), udp(2, 1)))
+	for _, c := range []struct{ query, capture, node string }{
+		{"", "", ""},
+		{"?CaptureID=c1", "c1", ""},
+		{"?CaptureID=c1&NodeTID=t1", "c1", "t1"},
+	} {
+		s, hub := withFlows(t)
+		w := dial(t, s, "/ws/subscriber/flow", "X-Websocket-Namespace", "flow/c1")
+		expect(t, s, 202, "POST", "/api/pcap"+c.query, file)
+		if len(hub.Imported()) == 0 {
+			t.Error("no flows")
+		}
+		for _, f := range hub.Imported() {
+			if f.CaptureID != c.capture || f.NodeTID != c.node {
+				t.Errorf("%s: flow of capture %q on node %q", c.query, f.CaptureID, f.NodeTID)
+			}
+		}
+		if c.capture != "" {
+			w.next("store")
+		}
+	}
+	s, _ := withFlows(t)
+	if text := expect(t, s, 400, "POST", "/api/pcap?CaptureID="+strings.Repeat("x", 300), file); !strings.Contains(text, "CaptureID: longer than 256 bytes") {
+		t.Errorf("got %s", text)
+	}
 }
 
 func TestDamagedPcapIsTakenAsFarAsItGoes(t *testing.T) {
@@ -207,6 +240,57 @@ func TestRawPacketsAsACaptureFile(t *testing.T) {
 		if strings.Join(got, " ") != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+}
+
+// An answer of more packets than a query may give is refused, and not cut: a file that looks whole and is not misleads.
+func TestTooManyPacketsAreNoFile(t *testing.T) {
+	s := apitest.Start(t, func(d *api.Deps) {
+		d.Engine = gremlin.New(d.Graph, gremlin.Options{Deadline: 10 * time.Second, MaxResults: 2, Flows: packetSource{[2]int64{1, 1}}})
+	})
+	text := expect(t, s, 400, "POST", "/api/topology", rawPackets, "Accept", "application/vnd.tcpdump.pcap")
+	if !strings.Contains(text, "rows over the limit of 2: narrow the query with Has or Limit") {
+		t.Errorf("got %s", text)
+	}
+	if file := expect(t, s, 200, "POST", "/api/topology", `{"GremlinQuery":"G.Flows().Limit(1).RawPackets()"}`, "Accept", "application/vnd.tcpdump.pcap"); len(file) < 24+16 {
+		t.Errorf("%d bytes", len(file))
+	}
+}
+
+// tshark reads every answer: with one link type, with several, and with none.
+func TestTsharkReadsAnswers(t *testing.T) {
+	for _, c := range []struct {
+		name, query string
+		links       [2]int64
+		want        string
+	}{
+		{"one link type", "G.Flows().RawPackets()", [2]int64{1, 1}, "1.000000000\teth:ethertype:ip:udp:data\t46\n2.000000000\teth:ethertype:ip:udp:data\t46\n3.000000000\teth:ethertype:ip:udp:data\t46\n"},
+		// As IP, which the packet of the test is not.
+		{"several", "G.Flows().RawPackets()", [2]int64{1, 228}, "1.000000000\teth:ethertype:ip:udp:data\t46\n2.000000000\tip\t46\n3.000000000\teth:ethertype:ip:udp:data\t46\n"},
+		{"none", "G.Flows().Has('UUID','none').RawPackets()", [2]int64{1, 1}, ""},
+		{"none of no flows", "G.Flows().Limit(0).RawPackets()", [2]int64{1, 1}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := withPackets(t, c.links)
+			body, err := json.Marshal(map[string]string{"GremlinQuery": c.query})
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := expect(t, s, 200, "POST", "/api/topology", string(body), "Accept", "application/vnd.tcpdump.pcap")
+			path := filepath.Join(t.TempDir(), "answer.pcap")
+			if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			var complaints bytes.Buffer
+			cmd := testenv.Command(ctx, t, "tshark", "-n", "-r", path, "-T", "fields", "-e", "frame.time_epoch", "-e", "frame.protocols", "-e", "frame.len")
+			cmd.Stderr = &complaints
+			text, err := cmd.Output()
+			if err != nil || string(text) != c.want {
+				t.Errorf("%v: got %q, want %q\n%s", err, text, c.want, complaints.String())
+			}
+		})
 	}
 }
 
