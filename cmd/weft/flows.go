@@ -36,7 +36,8 @@ its packets are turned into flows here, without an analyzer.`,
 		Example: `  weft flows ip=10.0.0.1 port=443
   weft flows app=DNS "Metric.ABBytes>1000" ".Sort(DESC, 'Metric.ABBytes').Limit(10)"
   weft flows --follow capture=$(weft capture create "G.V().Has('Name','eth0')")
-  weft flows trace.pcap.zst --filter "tcp port 443" --format csv`,
+  weft flows trace.pcap.zst --filter "tcp port 443" --format csv
+  weft flows trace.pcapng --defragment --extra-layers dns --json`,
 		Args: rangeArgs(0, 1000),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asJSON {
@@ -64,6 +65,9 @@ its packets are turned into flows here, without an analyzer.`,
 			case file.filter != "" || file.maxFlows != 0:
 				return usagef("--filter and --max-flows are for capture files: write terms such as port=443 for flows of an analyzer")
 			}
+			if file.decode.asked() {
+				return usagef("--defragment, --reassemble, --extra-layers and --application are for capture files: give the first three to 'weft capture create', and names of ports to the setting flow.application-ports")
+			}
 			terms, tail, err := parseTerms(args)
 			if err != nil {
 				return err
@@ -81,6 +85,7 @@ its packets are turned into flows here, without an analyzer.`,
 	cmd.Flags().IntVar(&limit, "limit", 0, "end after so many flows (0: all)")
 	cmd.Flags().StringVar(&file.filter, "filter", "", "of files: only packets that this expression of tcpdump takes")
 	cmd.Flags().IntVar(&file.maxFlows, "max-flows", 0, "of files: flows held at one time (0: as many as memory allows)")
+	file.decode.flags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json", "csv"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

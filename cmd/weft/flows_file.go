@@ -26,6 +26,7 @@ type flowsFileOptions struct {
 	format   string // "table" (or ""), "json" (a flow a line) or "csv"
 	filter   string // a tcpdump expression; "": every packet
 	maxFlows int    // flows live at once; 0: as many as memory allows
+	decode   flowsDecoding
 }
 
 // Bounds of what lies between the goroutine that reads and the one that counts.
@@ -55,6 +56,10 @@ func isCaptureFile(arg string) bool {
 func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOptions) error {
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()
+	options, err := o.decode.options(flow.Options{MaxFlows: o.maxFlows, Update: -1, ExtraTCPMetric: true})
+	if err != nil {
+		return err
+	}
 	in, err := newFileReader(sh, files, o.filter)
 	if err != nil {
 		return err
@@ -67,16 +72,14 @@ func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOpti
 	}
 	started := time.Now()
 	var failed error
-	printed := false // a flow, so that the widths of a table can be known
-	table := flow.NewTable(flow.Options{
-		MaxFlows: o.maxFlows, Update: -1, ExtraTCPMetric: true,
-		EndsOnly: !in.live, // whoever watches sees a connection soon after its end
-		Report: func(f *flow.Flow, why flow.Reason) {
-			if (why == flow.Ended || why == flow.Evicted) && failed == nil {
-				printed, failed = true, rows.flow(f)
-			}
-		},
-	})
+	printed := false            // a flow, so that the widths of a table can be known
+	options.EndsOnly = !in.live // whoever watches sees a connection soon after its end
+	options.Report = func(f *flow.Flow, why flow.Reason) {
+		if (why == flow.Ended || why == flow.Evicted) && failed == nil {
+			printed, failed = true, rows.flow(f)
+		}
+	}
+	table := flow.NewTable(options)
 	go in.run(ctx)
 	for full := range in.full {
 		for _, run := range full.Runs {
