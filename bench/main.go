@@ -27,7 +27,7 @@ type bench struct {
 	weft    string // the binary under test
 	short   bool
 	packets int    // of the capture files
-	profile string // where the publisher rows leave a CPU profile of the server
+	profile string // where some rows leave a CPU profile of the server
 	log     io.Writer
 }
 
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&b.weft, "weft", "../bin/weft", "the binary to measure")
 	flags.BoolVar(&b.short, "short", false, "a tenth of the size")
 	flags.IntVar(&b.packets, "file-packets", 10_000_000, "packets of the capture files")
-	flags.StringVar(&b.profile, "profile", "", "write a CPU profile of the server while one client publishes without a break")
+	flags.StringVar(&b.profile, "profile", "", "write a CPU profile of the server of a row that has one: publish-sustained, flow-query or flow-subscriber")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -82,6 +82,7 @@ func run(ctx context.Context, args []string) error {
 	b.weft = path
 	machine := describeMachine(ctx, b)
 	table := &table{}
+	began := time.Now()
 	var failed error
 	for _, row := range rows() {
 		if !pattern.MatchString(row.name) {
@@ -100,9 +101,13 @@ func run(ctx context.Context, args []string) error {
 		b.logf("  %.1f s", time.Since(started).Seconds())
 		table.add(row, figures)
 	}
-	report := machine + "\n" + table.String()
+	report := machine
+	if *only != "" {
+		report += fmt.Sprintf("rows that match %s, ", *only)
+	}
+	report += fmt.Sprintf("in %.0f s, load average %s at the end\n\n", time.Since(began).Seconds(), loadAverage()) + table.String()
 	fmt.Print("\n" + report)
-	if *out != "" && *only == "" && !b.short {
+	if *out != "" && len(table.lines) > 0 && !b.short {
 		name := filepath.Join(*out, time.Now().UTC().Format("2006-01-02T1504")+".txt")
 		if err := os.WriteFile(name, []byte(report), 0o644); err != nil {
 			return errors.Join(failed, err)

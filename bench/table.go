@@ -106,6 +106,16 @@ func (t *table) String() string {
 	return out.String()
 }
 
+// loadAverage is how many tasks wanted a core during the last minute.
+func loadAverage() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	load, _, _ := strings.Cut(string(data), " ")
+	return load
+}
+
 // describeMachine says on what the figures were measured.
 func describeMachine(ctx context.Context, b *bench) string {
 	model := "unknown processor"
@@ -116,10 +126,6 @@ func describeMachine(ctx context.Context, b *bench) string {
 				break
 			}
 		}
-	}
-	load := ""
-	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
-		load = strings.Join(strings.Fields(string(data))[:1], "")
 	}
 	kernel := ""
 	if data, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
@@ -134,5 +140,5 @@ func describeMachine(ctx context.Context, b *bench) string {
 		size = ", a tenth of the size: not figures to quote"
 	}
 	return fmt.Sprintf("%s, %s, Linux %s\n%s, %d cores, load average %s at the start%s\n",
-		version, runtime.Version(), kernel, model, runtime.NumCPU(), load, size)
+		version, runtime.Version(), kernel, model, runtime.NumCPU(), loadAverage(), size)
 }
