@@ -230,7 +230,9 @@ func (a *Analyzer) applied(member string, b *graph.Batch, result graph.Result) {
 	m := a.members.get(member)
 	m.at[b.Origin] = bus.Position{Origin: b.Origin, Epoch: b.Epoch, Seq: b.Seq}
 	if bare(b, result) {
-		m.doubt(b.Origin, b.Epoch).bare = true
+		if c := m.doubt(b.Origin, b.Epoch); !c.bare {
+			c.bare, c.next = true, time.Now().Add(graceNew) // the nodes may be on their way
+		}
 	} else if c := m.claims[b.Origin]; c != nil && b.Snapshot {
 		c.bare = false
 	}
@@ -312,7 +314,9 @@ func (a *Analyzer) askMissing() {
 			switch {
 			case c.gap.Seq > 0:
 				grace = 0
-			case have.Epoch != c.said.Epoch, c.bare && have.Seq >= c.said.Seq:
+			case c.bare: // what it says meanwhile does not lay the layers that are missing
+				grace = 0
+			case have.Epoch != c.said.Epoch:
 				grace = graceNew
 			}
 			if now.Sub(c.since) < grace || now.Before(c.next) {
