@@ -96,15 +96,22 @@ func newCaptureStage(t *testing.T, name string) *captureStage {
 	})
 	s.analyzer.start()
 	s.agent.start()
-	testenv.Eventually(t, 10*time.Second, func() string {
-		var made skydive.Capture
-		if err := s.call(http.MethodPost, "/api/capture", map[string]any{"GremlinQuery": "G.V().Has('Name','" + name + "')"}, &made); err != nil {
+	s.id = s.create(name, "")
+	return s
+}
+
+// create makes a capture on what has the name.
+func (s *captureStage) create(name, bpf string) string {
+	s.t.Helper()
+	var made skydive.Capture
+	testenv.Eventually(s.t, 10*time.Second, func() string {
+		what := map[string]any{"GremlinQuery": "G.V().Has('Name','" + name + "')", "BPFFilter": bpf}
+		if err := s.call(http.MethodPost, "/api/capture", what, &made); err != nil {
 			return err.Error()
 		}
-		s.id = made.UUID
 		return ""
 	})
-	return s
+	return made.UUID
 }
 
 func (s *captureStage) call(method, path string, body, into any) error {
@@ -146,12 +153,12 @@ func (s *captureStage) ledger() (l skydive.CaptureLedger, err error) {
 func (s *captureStage) awaitActive() {
 	s.t.Helper()
 	testenv.Eventually(s.t, 10*time.Second, func() string {
-		var c struct{ Count int }
+		var c skydive.CaptureState
 		if err := s.call(http.MethodGet, "/api/capture/"+s.id, nil, &c); err != nil {
 			return err.Error()
 		}
 		if c.Count != 1 {
-			return fmt.Sprintf("active on %d nodes", c.Count)
+			return fmt.Sprintf("%s is active on %d nodes: %+v", s.id, c.Count, c.Nodes)
 		}
 		return ""
 	})
@@ -182,6 +189,9 @@ func (s *captureStage) packetsOfFlows() (sum int64, past, live int, err error) {
 			return 0, 0, 0, err
 		}
 		for _, f := range flows {
+			if f.CaptureID != s.id {
+				continue
+			}
 			if f.Transport != nil {
 				*count++
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ const (
 	hostVariable   = "WEFT_TEST_HOST"
 	listenVariable = "WEFT_TEST_LISTEN"
 	dirVariable    = "WEFT_TEST_DIR"
-	busVariable    = "WEFT_TEST_BUS"    // of an analyzer: where it listens; of an agent: where it connects
+	busVariable    = "WEFT_TEST_BUS"    // of an analyzer: where it listens; of an agent, or with nats://: where it connects
 	kernelVariable = "WEFT_TEST_KERNEL" // where an agent's probe hears of the world; "" = it sees this host
 )
 
@@ -55,8 +56,10 @@ func child(role Role) error {
 			opts.Probes = []probe.Spec{{Name: linux.Name, Default: true, New: linux.New}}
 			cfg.Flow.Update, cfg.Capture.Checkpoint = time.Second, 250*time.Millisecond
 		}
+	} else if at := os.Getenv(busVariable); strings.HasPrefix(at, "nats://") {
+		cfg.NATS.URL = at
 	} else {
-		cfg.NATS.Listen = os.Getenv(busVariable)
+		cfg.NATS.Listen = at
 	}
 	opts.Config = cfg
 	a, err := New(opts)
