@@ -39,7 +39,7 @@ func (t *Table) keepRaw(slot uint32, s *segment, link LinkType, p *Packet) {
 // RawPackets returns the packets kept of a live flow, those that reports brought already too. They may be kept.
 func (t *Table) RawPackets(uuid string) []RawPacket {
 	want := parseIDs([]string{uuid})
-	if len(want) == 0 {
+	if len(want) == 0 || t.options.RawPacketLimit == 0 {
 		return nil
 	}
 	for slot, e := range t.extras {
