@@ -24,6 +24,7 @@ type ring struct {
 	requests chan question
 	over     chan struct{} // closed when the table is
 	stopping atomic.Bool
+	draining atomic.Bool // the source says io.EOF when it gave all
 
 	queries []question
 	reports []byte // encoded, not yet in the spool
@@ -39,12 +40,14 @@ func newRing(t *tap, source capture.Source) *ring {
 	return r
 }
 
-// stop makes the ring give what it has, and end.
+// stop makes the ring give what it has, and end. A source that cannot be stopped ends when it has nothing more at hand.
 func (r *ring) stop() {
-	r.stopping.Store(true)
-	if s, ok := r.source.(interface{ Stop() }); ok {
-		s.Stop()
+	if s, ok := r.source.(interface{ Stop() error }); ok {
+		if s.Stop() == nil {
+			r.draining.Store(true)
+		}
 	}
+	r.stopping.Store(true)
 	r.source.Wake()
 }
 
@@ -119,7 +122,7 @@ func (r *ring) read() error {
 			return fmt.Errorf("the source ended: %w", err)
 		case err != nil:
 			return err
-		case r.stopping.Load() && took == 0:
+		case r.stopping.Load() && took == 0 && !r.draining.Load():
 			return nil
 		}
 	}

@@ -293,6 +293,30 @@ func TestDeletedCaptureEndsAndIsForgotten(t *testing.T) {
 	})
 }
 
+// What the kernel has taken and not yet handed over when a capture ends is counted, not dropped.
+func TestPacketsRightBeforeTheEndAreCounted(t *testing.T) {
+	w, taker := newWire(t), newTaker()
+	r, _ := start(t, Options{Graph: w.graph, Sink: w, Publish: taker, Dir: t.TempDir()})
+	if err := r.SetOrders(orders(skydive.Capture{UUID: "c1"}, "v0")); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, r, Active)
+	w.send(10)
+	before := w.awaitExact(r).Counted
+	none := order.Orders{}
+	none.Seal()
+	w.send(10)
+	if err := r.SetOrders(none); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all packets are in flows", func() string {
+		if got := taker.reported(); got < before+10 || len(r.Captures()) > 0 {
+			return fmt.Sprint(got, " of ", before+10)
+		}
+		return ""
+	})
+}
+
 // Without an analyzer the spool is what bounds memory, and what it drops is counted.
 func TestFullSpoolIsCountedAsQueue(t *testing.T) {
 	w := newWire(t)
