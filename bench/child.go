@@ -94,7 +94,7 @@ func runChild(what string, size, packets, flows int) error {
 	case "veth-gro":
 		return deliverInBatches(receiverLink)
 	case "flow-ring":
-		return childRing()
+		return childRing(size)
 	}
 	report, g, err := load(size)
 	if err != nil {

@@ -25,6 +25,7 @@ const (
 	senderLink   = "send0"
 	receiverLink = "recv0"
 	sendMillis   = 1000
+	smallRing    = 64 << 10
 )
 
 // rates are tried in turn, packets a second.
@@ -95,6 +96,7 @@ type listener struct {
 	ask     func(ctx context.Context, dir string) (string, error) // what it says before it ends; or nil
 	found   func(ctx context.Context, output, dir string) (packets int, err error)
 	dropped string // a pattern for how many packets it says it lost; or ""
+	exact   bool   // what it counted and what it says it lost has to be what arrived
 }
 
 // flowCapture has weft and its peers, one after the other, take packets from a veth.
@@ -104,11 +106,18 @@ func flowCapture(ctx context.Context, _ *bench, flows int) ([]figure, error) {
 		return nil, err
 	}
 	defer wire.remove()
-	ours, note, err := wire.ladder(ctx, weftListener(), flows)
+	ours, note, err := wire.ladder(ctx, weftListener(0), flows)
 	if err != nil {
 		return nil, err
 	}
-	notes := []figure{info("%-10s %s", "weft", note)}
+	small, err := wire.round(ctx, weftListener(smallRing), sending{millis: sendMillis, flows: flows})
+	if err != nil {
+		return nil, err
+	}
+	notes := []figure{
+		info("%-10s %s", "weft", note),
+		info("%-10s with a ring of %d KiB only, to see the ledger: %s", "", smallRing>>10, small),
+	}
 	top := 0.0
 	for _, p := range peers() {
 		d, err := fetch(ctx, p.packages...)
@@ -136,13 +145,14 @@ func flowCapture(ctx context.Context, _ *bench, flows int) ([]figure, error) {
 	return append([]figure{judged(met, "%.2f M packets/s", ours.rate/1e6)}, notes...), nil
 }
 
-// weftListener is a ring and a table in a process of their own, as an agent runs them for a capture.
-func weftListener() listener {
+// weftListener is a ring and a table in a process of their own, as an agent runs them for a capture. A ring of 0 bytes is what the
+// agent chooses.
+func weftListener(ring int) listener {
 	return listener{
-		name: "weft", dropped: `"Dropped":(\d+)`,
+		name: "weft", exact: true, dropped: `"Dropped":(\d+)`,
 		command: func(ctx context.Context, _ string) (*exec.Cmd, error) {
 			program, err := os.Executable()
-			return exec.CommandContext(ctx, program, "-child", "flow-ring"), err
+			return exec.CommandContext(ctx, program, "-child", "flow-ring", "-size", strconv.Itoa(ring)), err
 		},
 		found: func(_ context.Context, output, _ string) (int, error) {
 			var c counted
@@ -331,6 +341,9 @@ func (v *veth) round(ctx context.Context, l listener, what sending) (r round, er
 			r.dropped, err = strconv.Atoi(match[1])
 		}
 	}
+	if err == nil && l.exact && r.found+r.dropped != r.arrived {
+		err = fmt.Errorf("%s counted %d packets and says that it lost %d, of %d", l.name, r.found, r.dropped, r.arrived)
+	}
 	return r, err
 }
 
@@ -388,10 +401,10 @@ func (v *veth) send(ctx context.Context, what sending) (s sent, err error) {
 }
 
 // childRing counts the packets of the receiving end until it is interrupted.
-func childRing() error {
+func childRing(bytes int) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	rings, err := afpacket.Open(afpacket.Options{Interface: receiverLink, SnapLen: 256})
+	rings, err := afpacket.Open(afpacket.Options{Interface: receiverLink, SnapLen: 256, RingBytes: bytes})
 	if err != nil {
 		return err
 	}
