@@ -162,14 +162,14 @@ func TestGuestsAreNotToldOfCaptures(t *testing.T) {
 
 // Who does not read misses news, and nobody else does.
 func TestSlowClientsMissNewsOfCaptures(t *testing.T) {
-	s, f := withFate(t, func(d *api.Deps) { d.Limits.QueueBytes, d.Limits.PongTimeout = 4<<20, time.Minute })
+	s, f := withFate(t, func(d *api.Deps) { d.Limits.QueueBytes, d.Limits.PongTimeout = 1<<20, time.Minute })
 	silentAt(t, s, "/ws/subscriber", "json")
 	fast := dial(t, s, "/ws/subscriber", "X-Websocket-Namespace", notify)
 	expect(t, s, 200, "POST", "/api/capture", `{"UUID":"c1","GremlinQuery":"G.V()"}`)
 	fast.next("Added")
 	var states [2]api.CaptureInfo
 	for i, state := range []string{":active", ":failed"} {
-		nodes := make([]string, 10_000)
+		nodes := make([]string, 2_000)
 		for n := range nodes {
 			nodes[n] = fmt.Sprint("n", n, state)
 		}

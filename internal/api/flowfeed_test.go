@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -268,8 +269,17 @@ func silentAs(t testing.TB, s *apitest.Server, protocol string) *silentWire {
 
 func silentAt(t testing.TB, s *apitest.Server, path, protocol string) *silentWire {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(s.URL, "http")+path,
-		&websocket.DialOptions{HTTPHeader: http.Header{"X-Client-Type": {"test"}, "X-Host-ID": {"silent"}, "X-Client-Protocol": {protocol}}})
+	// What the kernel keeps for a client that does not read is kept small, or it takes long to fill.
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		}
+		return conn, err
+	}}}
+	conn, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(s.URL, "http")+path, &websocket.DialOptions{
+		HTTPClient: client, HTTPHeader: http.Header{"X-Client-Type": {"test"}, "X-Host-ID": {"silent"}, "X-Client-Protocol": {protocol}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
