@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -51,18 +50,17 @@ type Feed struct {
 	stop    chan struct{}
 	stopped sync.WaitGroup
 
-	mu         sync.Mutex
-	senders    map[senderKey]*sender
-	held       []held // in order of arrival; those that the stream brought since are skipped
-	heldBytes  int
-	state      State
-	moved      time.Time // of the last message of the stream
-	sequence   uint64    // of the last message of the stream
-	generation int       // of the consumer
-	streamSub  *nats.Subscription
-	opened     time.Time
-	back       bool // the stream is back, and OnStream has not been called
-	closed     bool
+	mu        sync.Mutex
+	senders   map[senderKey]*sender
+	held      []held // in order of arrival; those that the stream brought since are skipped
+	heldBytes int
+	state     State
+	moved     time.Time // of the last message of the stream
+	sequence  uint64    // of the last message of the stream
+	stream    consumer
+	opened    time.Time
+	back      bool // the stream is back, and OnStream has not been called
+	closed    bool
 }
 
 type senderKey struct {
@@ -103,6 +101,7 @@ func (c *Conn) Feed(opts FeedOptions) (*Feed, error) {
 		senders: map[senderKey]*sender{},
 		state:   State{Reason: "starting", Starting: true, Since: time.Now()},
 	}
+	f.stream = consumer{c: c, stream: opts.Stream, subject: graphPrefix + "*", pending: 1 << 18, bytes: 64 << 20}
 	sub, err := c.nc.Subscribe(graphPrefix+"*", f.direct)
 	if err != nil {
 		return nil, fmt.Errorf("subscription to graph batches: %w", err)
@@ -149,7 +148,7 @@ func (f *Feed) Close() {
 	_ = f.core.Unsubscribe() // fails only with its connection
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.closeStream()
+	f.stream.close()
 	f.closed = true
 }
 
@@ -195,7 +194,7 @@ func (f *Feed) streamed(generation int, m *nats.Msg) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || generation != f.generation {
+	if f.closed || generation != f.stream.generation {
 		return
 	}
 	f.moved, f.sequence = time.Now(), meta.Sequence.Stream
@@ -332,7 +331,7 @@ func (f *Feed) run() {
 		f.mu.Lock()
 		back := f.back
 		f.back = false
-		open, stream := f.streamSub != nil, f.state.Stream
+		open, stream := f.stream.sub != nil, f.state.Stream
 		stuck := open && !stream && time.Since(f.opened) > reopenAfter
 		f.mu.Unlock()
 		if back && f.opts.OnStream != nil {
@@ -402,61 +401,19 @@ func (f *Feed) stuckReason() string {
 
 // reopen gets a consumer on the stream, if need be after another start of JetStream.
 func (f *Feed) reopen(stuck bool) {
-	f.mu.Lock()
-	f.closeStream()
-	f.generation++
-	generation := f.generation
-	f.mu.Unlock()
-	sub, err := f.openStream(stuck, generation)
+	err := f.stream.reopen(&f.mu, func(server *Server) error {
+		if err := server.Room(); err != nil {
+			return err
+		}
+		if stuck {
+			return server.RestartJetStream()
+		}
+		return server.StartJetStream()
+	}, func(nats.JetStreamContext) (nats.SubOpt, error) { return nats.DeliverNew(), nil }, f.streamed)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.opened = time.Now()
-	if err != nil {
-		if f.state.Stream || f.state.Reason != err.Error() {
-			f.leave(err.Error())
-		}
-		return
+	if err != nil && (f.state.Stream || f.state.Reason != err.Error()) {
+		f.leave(err.Error())
 	}
-	f.streamSub = sub
-}
-
-func (f *Feed) closeStream() {
-	if f.streamSub != nil {
-		_ = f.streamSub.Unsubscribe() // the server forgets a consumer whose subscriber is gone
-		f.streamSub = nil
-	}
-}
-
-func (f *Feed) openStream(stuck bool, generation int) (*nats.Subscription, error) {
-	if !f.c.Connected() {
-		return nil, f.c.LastError()
-	}
-	if server := f.c.opts.Server; server != nil {
-		if err := server.Room(); err != nil {
-			return nil, err
-		}
-		start := server.StartJetStream
-		if stuck {
-			start = server.RestartJetStream
-		}
-		if err := start(); err != nil {
-			return nil, err
-		}
-	}
-	js, err := f.c.jetStream()
-	if err != nil {
-		return nil, err
-	}
-	if err := f.opts.Stream.ensure(js); err != nil {
-		return nil, err
-	}
-	sub, err := js.Subscribe(graphPrefix+"*", func(m *nats.Msg) { f.streamed(generation, m) },
-		nats.OrderedConsumer(), nats.DeliverNew(), nats.BindStream(f.opts.Stream.Name))
-	if err != nil {
-		return nil, fmt.Errorf("consumer of the stream: %w", err)
-	}
-	if err := sub.SetPendingLimits(1<<18, 64<<20); err != nil {
-		return nil, errors.Join(err, sub.Unsubscribe())
-	}
-	return sub, nil
 }

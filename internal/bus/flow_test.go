@@ -119,10 +119,13 @@ func TestFlowBatchesComeOnceAndAgainAfterARestart(t *testing.T) {
 
 func TestFlowBatchesWithoutAStreamAreAcknowledgedDirectly(t *testing.T) {
 	server := startServer(t, ServerOptions{})
+	if err := server.ns.ShutdownJetStream(); err != nil {
+		t.Fatal(err)
+	}
 	analyzer := connect(t, ConnOptions{Member: AnalyzerMember("hub"), Server: server})
 	agent := connect(t, ConnOptions{Member: "leaf", Server: server})
 	var k kept
-	feed := flowFeed(t, analyzer, &k, time.Hour) // nobody starts JetStream here
+	feed := flowFeed(t, analyzer, &k, time.Hour) // this one does not start JetStream again
 	defer feed.Close()
 	var acks acked
 	if err := flowSender(t, agent, &acks).PublishFlows(t.Context(), 1, 1, []byte("x")); err != nil {

@@ -46,16 +46,15 @@ type FlowFeed struct {
 	stopped sync.WaitGroup
 	began   time.Time
 
-	mu         sync.Mutex
-	spools     map[spoolKey]*spoolSeen
-	waiting    []unacknowledged // in order of arrival
-	stored     map[arrivalKey]bool
-	streamSub  *nats.Subscription
-	generation int
-	sequence   uint64 // of the stream: the last message taken
-	state      State
-	stats      FlowFeedStats
-	closed     bool
+	mu       sync.Mutex
+	spools   map[spoolKey]*spoolSeen
+	waiting  []unacknowledged // in order of arrival
+	stored   map[arrivalKey]bool
+	stream   consumer
+	sequence uint64 // of the stream: the last message taken
+	state    State
+	stats    FlowFeedStats
+	closed   bool
 }
 
 // FlowFeedStats count what came; they only grow.
@@ -115,6 +114,7 @@ func (c *Conn) FlowFeed(opts FlowFeedOptions) (*FlowFeed, error) {
 		spools: map[spoolKey]*spoolSeen{}, stored: map[arrivalKey]bool{},
 		state: State{Reason: "starting", Starting: true, Since: time.Now()},
 	}
+	f.stream = consumer{c: c, stream: opts.Stream, subject: flowPrefix + "*", pending: 1 << 16, bytes: flowPending}
 	sub, err := c.nc.Subscribe(flowPrefix+"*", f.direct)
 	if err != nil {
 		return nil, fmt.Errorf("subscription to flow batches: %w", err)
@@ -156,7 +156,7 @@ func (f *FlowFeed) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
-	f.closeStream()
+	f.stream.close()
 }
 
 // direct takes a message as it was published.
@@ -186,7 +186,7 @@ func (f *FlowFeed) streamed(generation int, m *nats.Msg) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || generation != f.generation {
+	if f.closed || generation != f.stream.generation {
 		return
 	}
 	f.sequence = meta.Sequence.Stream
@@ -259,7 +259,7 @@ func (f *FlowFeed) run() {
 	for {
 		f.mu.Lock()
 		f.overdue()
-		open := f.streamSub != nil
+		open := f.stream.sub != nil
 		f.mu.Unlock()
 		if !open && time.Since(tried) > flowReopen {
 			f.reopen()
@@ -308,66 +308,36 @@ func (f *FlowFeed) leave(reason string) {
 	if f.state.Stream || f.state.Reason != reason {
 		f.state = State{Reason: reason, Since: time.Now()}
 	}
-	f.closeStream()
+	f.stream.close()
 }
 
-func (f *FlowFeed) closeStream() {
-	if f.streamSub != nil {
-		_ = f.streamSub.Unsubscribe() // the server forgets a consumer whose subscriber is gone
-		f.streamSub = nil
-	}
-}
-
+// reopen gets a consumer on the stream, behind what it brought before.
 func (f *FlowFeed) reopen() {
-	f.mu.Lock()
-	f.generation++
-	generation, after := f.generation, f.sequence
-	f.mu.Unlock()
-	sub, err := f.openStream(generation, after)
+	err := f.stream.reopen(&f.mu, func(server *Server) error {
+		return errors.Join(server.JetStream(), server.Room()) // the feed of graph batches starts it
+	}, f.begin, f.streamed)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil {
 		f.leave(err.Error())
 		return
 	}
-	f.streamSub = sub
 	f.state = State{Stream: true, Persistent: f.opts.Stream.File, Since: time.Now()}
 	if !f.opts.Stream.File {
 		f.state.Reason = "the data directory is memory"
 	}
 }
 
-func (f *FlowFeed) openStream(generation int, after uint64) (*nats.Subscription, error) {
-	if !f.c.Connected() {
-		return nil, f.c.LastError()
-	}
-	if server := f.c.opts.Server; server != nil {
-		if err := errors.Join(server.JetStream(), server.Room()); err != nil {
-			return nil, err // the feed of graph batches starts it
-		}
-	}
-	js, err := f.c.jetStream()
-	if err != nil {
-		return nil, err
-	}
-	if err := f.opts.Stream.ensure(js); err != nil {
-		return nil, err
-	}
+// begin is where on the stream to read on: at first from so far in the past as was asked for.
+func (f *FlowFeed) begin(js nats.JetStreamContext) (nats.SubOpt, error) {
 	info, err := js.StreamInfo(f.opts.Stream.Name)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", f.opts.Stream.Name, err)
 	}
-	from := nats.StartTime(f.began.Add(-f.opts.Past))
-	if after > 0 && after <= info.State.LastSeq {
-		from = nats.StartSequence(after + 1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sequence > 0 && f.sequence <= info.State.LastSeq {
+		return nats.StartSequence(f.sequence + 1), nil
 	}
-	sub, err := js.Subscribe(flowPrefix+"*", func(m *nats.Msg) { f.streamed(generation, m) },
-		nats.OrderedConsumer(), from, nats.BindStream(f.opts.Stream.Name))
-	if err != nil {
-		return nil, fmt.Errorf("consumer of the stream of flows: %w", err)
-	}
-	if err := sub.SetPendingLimits(1<<16, flowPending); err != nil {
-		return nil, errors.Join(err, sub.Unsubscribe())
-	}
-	return sub, nil
+	return nats.StartTime(f.began.Add(-f.opts.Past)), nil
 }

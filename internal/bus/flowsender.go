@@ -22,34 +22,26 @@ type FlowSenderOptions struct {
 // made a batch keeps it until it is acknowledged, and sends it again after an error.
 type FlowSender struct {
 	c     *Conn
-	opts  FlowSenderOptions
 	acks  *nats.Subscription
 	inbox string
+
+	window *window[batchKey]
 
 	sending sync.Mutex // one PublishFlows at a time
 	buf     []byte     // guarded by sending
 
-	mu     sync.Mutex
-	onAck  func(spool, seq uint64)
-	flight map[batchKey]int // sizes
-	bytes  int
-	lost   error         // why the window was given up; the next PublishFlows says so
-	moved  chan struct{} // closed and replaced when the window moves
-	heard  time.Time     // of the last acknowledgement, or of the first batch in flight
+	mu    sync.Mutex
+	onAck func(spool, seq uint64)
 }
 
 type batchKey struct{ spool, seq uint64 }
 
 // FlowSender returns a new sender.
 func (c *Conn) FlowSender(opts FlowSenderOptions) (*FlowSender, error) {
-	if opts.WindowBytes == 0 {
-		opts.WindowBytes = 4 << 20
+	s := &FlowSender{
+		c: c, inbox: c.nc.NewRespInbox() + ".",
+		window: newWindow[batchKey](opts.WindowBytes, opts.AckTimeout, &c.counters.LostAcks),
 	}
-	if opts.AckTimeout == 0 {
-		opts.AckTimeout = 5 * time.Second
-	}
-	s := &FlowSender{c: c, opts: opts, flight: map[batchKey]int{}, moved: make(chan struct{})}
-	s.inbox = c.nc.NewRespInbox() + "."
 	var err error
 	if s.acks, err = c.nc.Subscribe(s.inbox+"*", s.ack); err != nil {
 		return nil, fmt.Errorf("subscription to acknowledgements of flows: %w", err)
@@ -72,76 +64,23 @@ func (s *FlowSender) PublishFlows(ctx context.Context, spool, seq uint64, payloa
 	if most := int(s.c.nc.MaxPayload()); most > 0 && len(payload)+flowHeader > most {
 		return fmt.Errorf("flow batch of %d bytes is too large for the bus, which takes %d: raise max_payload of NATS", len(payload), most)
 	}
-	if err := s.room(ctx); err != nil {
+	if err := s.window.room(ctx); err != nil {
 		return err
 	}
 	s.buf = appendFlowFrame(s.buf[:0], flowFrame{spool, seq, payload})
-	key := batchKey{spool, seq}
-	s.mu.Lock()
-	if len(s.flight) == 0 {
-		s.heard = time.Now()
-	}
-	s.bytes += len(payload) - s.flight[key]
-	s.flight[key] = len(payload)
-	s.mu.Unlock()
+	s.window.add(batchKey{spool, seq}, len(payload))
 	reply := s.inbox + strconv.FormatUint(spool, 16) + "-" + strconv.FormatUint(seq, 16)
 	if err := s.c.publish(FlowSubject(s.c.opts.Member), reply, s.buf); err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.clear(nil)
+		s.window.drop()
 		return err
 	}
 	return nil
 }
 
-// room waits until the window has room.
-func (s *FlowSender) room(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		if err := s.lost; err != nil {
-			s.lost = nil
-			return err
-		}
-		if len(s.flight) > 0 && time.Since(s.heard) > s.opts.AckTimeout {
-			s.clear(nil)
-			s.c.counters.LostAcks.Add(1)
-			return fmt.Errorf("%w: no acknowledgement for %s", ErrLost, s.opts.AckTimeout)
-		}
-		if s.bytes < s.opts.WindowBytes {
-			return nil
-		}
-		moved, silent := s.moved, time.NewTimer(time.Until(s.heard.Add(s.opts.AckTimeout))+time.Millisecond)
-		s.mu.Unlock()
-		select {
-		case <-moved:
-		case <-silent.C:
-		case <-ctx.Done():
-		}
-		silent.Stop()
-		s.mu.Lock()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-}
-
-// clear forgets what is in flight; lost is what the next PublishFlows says.
-func (s *FlowSender) clear(lost error) {
-	clear(s.flight)
-	s.bytes, s.lost = 0, lost
-	close(s.moved)
-	s.moved = make(chan struct{})
-}
-
 // ack takes the answer of an analyzer, which is directAck, or of the stream of an existing NATS, in JSON.
 func (s *FlowSender) ack(m *nats.Msg) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if m.Header.Get("Status") == "503" { // nobody takes flows, not even a stream
-		if len(s.flight) > 0 {
-			s.clear(fmt.Errorf("%w: no analyzer listens", ErrLost))
-		}
+		s.window.unheard()
 		return
 	}
 	if string(m.Data) != directAck && !bytes.Contains(m.Data, []byte(`"seq"`)) {
@@ -154,23 +93,16 @@ func (s *FlowSender) ack(m *nats.Msg) {
 	if err1 != nil || err2 != nil {
 		return
 	}
-	key := batchKey{spool, seq}
-	s.bytes -= s.flight[key]
-	delete(s.flight, key)
-	s.heard = time.Now()
-	close(s.moved)
-	s.moved = make(chan struct{})
+	s.window.acked(batchKey{spool, seq})
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.onAck != nil {
 		s.onAck(spool, seq)
 	}
 }
 
 // InFlight says how many batches and bytes are not acknowledged.
-func (s *FlowSender) InFlight() (batches, bytes int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.flight), s.bytes
-}
+func (s *FlowSender) InFlight() (batches, bytes int) { return s.window.inFlight() }
 
 // Close ends the sender; what is in flight may still arrive.
 func (s *FlowSender) Close() { _ = s.acks.Unsubscribe() } // fails only with its connection

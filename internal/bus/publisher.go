@@ -3,7 +3,6 @@ package bus
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -31,35 +30,19 @@ type Publisher struct {
 	opts    PublisherOptions
 	subject string
 	acks    *nats.Subscription
-	inbox   string // replies go to inbox + number
+	inbox   string          // replies go to inbox + number
+	window  *window[uint64] // of frames, by their number
 
-	mu     sync.Mutex
-	buf    []byte // reused; guarded by mu
-	flight []flying
-	bytes  int
-	lost   error         // why the window was given up; reported by the next Publish
-	moved  chan struct{} // closed and replaced when the window moves
-	heard  time.Time     // of the last acknowledgement, or of the first frame in flight
+	mu  sync.Mutex // one Publish at a time
+	buf []byte     // reused
 }
-
-type flying struct {
-	number uint64
-	size   int
-}
-
-// ErrLost says that batches were lost on their way, or may have been: what was published
-// before must be said again with a snapshot.
-var ErrLost = errors.New("batches lost on the way to the analyzer")
 
 // Publisher returns a new publisher.
 func (c *Conn) Publisher(opts PublisherOptions) (*Publisher, error) {
-	if opts.WindowBytes == 0 {
-		opts.WindowBytes = 4 << 20
+	p := &Publisher{
+		c: c, opts: opts, subject: GraphSubject(c.opts.Member),
+		window: newWindow[uint64](opts.WindowBytes, opts.AckTimeout, &c.counters.LostAcks),
 	}
-	if opts.AckTimeout == 0 {
-		opts.AckTimeout = 5 * time.Second
-	}
-	p := &Publisher{c: c, opts: opts, subject: GraphSubject(c.opts.Member), moved: make(chan struct{})}
 	if opts.Acks {
 		p.inbox = c.nc.NewRespInbox() + "."
 		var err error
@@ -76,8 +59,10 @@ func (c *Conn) Publisher(opts PublisherOptions) (*Publisher, error) {
 func (p *Publisher) Publish(ctx context.Context, b *graph.Batch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.room(ctx); err != nil {
-		return err
+	if p.opts.Acks {
+		if err := p.window.room(ctx); err != nil {
+			return err
+		}
 	}
 	p.buf = append(p.buf[:0], make([]byte, frameRoom)...)
 	p.buf = graph.AppendBatch(p.buf, b)
@@ -121,60 +106,14 @@ func (p *Publisher) frame(f frame, at int) error {
 	reply := ""
 	if p.opts.Acks {
 		reply = p.inbox + strconv.FormatUint(f.number, 10)
+		p.window.add(f.number, len(msg))
 	}
 	if err := p.c.publish(p.subject, reply, msg); err != nil {
-		p.clear(nil)
+		p.window.drop()
 		return err
 	}
 	p.c.number = f.number
-	if p.opts.Acks {
-		if len(p.flight) == 0 {
-			p.heard = time.Now()
-		}
-		p.flight = append(p.flight, flying{f.number, len(msg)})
-		p.bytes += len(msg)
-	}
 	return nil
-}
-
-// room waits until the window has room.
-func (p *Publisher) room(ctx context.Context) error {
-	if !p.opts.Acks {
-		return nil
-	}
-	for {
-		if err := p.lost; err != nil {
-			p.lost = nil
-			return err
-		}
-		if len(p.flight) > 0 && time.Since(p.heard) > p.opts.AckTimeout {
-			p.clear(nil)
-			p.c.counters.LostAcks.Add(1)
-			return fmt.Errorf("%w: no acknowledgement for %s", ErrLost, p.opts.AckTimeout)
-		}
-		if p.bytes < p.opts.WindowBytes {
-			return nil
-		}
-		moved, silent := p.moved, time.NewTimer(time.Until(p.heard.Add(p.opts.AckTimeout))+time.Millisecond)
-		p.mu.Unlock()
-		select {
-		case <-moved:
-		case <-silent.C:
-		case <-ctx.Done():
-		}
-		silent.Stop()
-		p.mu.Lock()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-}
-
-// clear forgets what is in flight; lost is what the next Publish says.
-func (p *Publisher) clear(lost error) {
-	p.flight, p.bytes, p.lost = p.flight[:0], 0, lost
-	close(p.moved)
-	p.moved = make(chan struct{})
 }
 
 // directAck is what an analyzer answers to a frame that it took directly; the stream
@@ -186,38 +125,18 @@ func (p *Publisher) ack(m *nats.Msg) {
 	if err != nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	switch {
 	case m.Header.Get("Status") == "503": // nobody takes graph batches, not even a stream
-		if len(p.flight) > 0 {
-			p.clear(fmt.Errorf("%w: no analyzer listens", ErrLost))
-		}
-		return
+		p.window.unheard()
 	case string(m.Data) != directAck && bytes.Contains(m.Data, []byte(`"error"`)):
 		p.c.counters.StreamErrors.Add(1) // an analyzer will take it directly, and say so
-		return
+	default:
+		p.window.ackedThrough(func(sent uint64) bool { return sent <= number })
 	}
-	n := 0
-	for n < len(p.flight) && p.flight[n].number <= number {
-		p.bytes -= p.flight[n].size
-		n++
-	}
-	if n == 0 {
-		return
-	}
-	p.flight = append(p.flight[:0], p.flight[n:]...)
-	p.heard = time.Now()
-	close(p.moved)
-	p.moved = make(chan struct{})
 }
 
 // InFlight says how many frames and bytes are not acknowledged.
-func (p *Publisher) InFlight() (frames, bytes int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.flight), p.bytes
-}
+func (p *Publisher) InFlight() (frames, bytes int) { return p.window.inFlight() }
 
 // Close ends the publisher; what is in flight may still arrive.
 func (p *Publisher) Close() {
