@@ -115,9 +115,15 @@ func (f flowsCommand) expression() string {
 func (f flowsCommand) query(cmd *cobra.Command) error {
 	expr := f.expression()
 	if q, err := gremlin.Parse(expr); f.tail != "" && (err != nil || q.Kind() != gremlin.KindFlows) {
+		if err == nil && f.format == "csv" {
+			return usagef("--format csv is for flows, and %s gives something else: write json or table", f.tail)
+		}
 		answer, err := f.conn.query(cmd.Context(), expr)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case f.format == "json":
+			return f.conn.sh.printJSON(answer)
 		}
 		return resultPrinter{sh: f.conn.sh}.print(answer)
 	}
