@@ -161,6 +161,7 @@ func (a *App) registerFlows(f *flows) error {
 		count("weft_flows_batches_duplicate_total", "Flow batches that came again.", func() float64 { return float64(f.feed.Stats().Duplicates) }),
 		count("weft_flows_batches_bad_total", "Messages on flow subjects that are no batches.", func() float64 { return float64(f.feed.Stats().Bad) }),
 		count("weft_flows_batches_unstored_total", "Flow batches acknowledged that the stream did not store.", func() float64 { return float64(f.feed.Stats().Unstored) }),
+		count("weft_flows_messages_dropped_total", "Flow messages that this process was too slow to take from the bus; agents send them again.", func() float64 { return float64(f.feed.Stats().Dropped) }),
 		gauge("weft_flows_subscriptions", "Subscriptions to flows.", func() float64 { n, _ := f.hub.Stats(); return float64(n) }),
 		count("weft_flows_lagged_total", "Flows that slow subscriptions lost.", func() float64 { _, n := f.hub.Stats(); return float64(n) }),
 		count("weft_flows_questions_total", "Live questions sent to hosts.", func() float64 { n, _ := f.source.Stats(); return float64(n) }),

@@ -156,6 +156,11 @@ func TestTheLedgerIsTheSameEverywhere(t *testing.T) {
 			}
 			sum[name] = uint64(number)
 		}
+		for _, name := range []string{"weft_flows_messages_dropped_total", "weft_flows_lagged_total", "weft_flow_spool_dropped_total", "weft_flow_spool_batches"} {
+			if n, there := sum[name]; !there || n > 0 && name != "weft_flow_spool_batches" {
+				t.Fatalf("metric %s: %v, %d", name, there, n)
+			}
+		}
 		received, counted := sum["weft_capture_packets_received_total"+labels], sum["weft_capture_packets_counted_total"+labels]
 		if received != stats.Ledger.Received || counted != stats.Ledger.Counted || received != counted+dropped {
 			return fmt.Sprintf("metrics: %d received, %d counted, %d dropped; the flow socket %s", received, counted, dropped, want)
