@@ -133,11 +133,9 @@ func flowCapture(ctx context.Context, _ *bench, flows int) ([]figure, error) {
 			note = err.Error()
 		}
 		notes = append(notes, info("%-10s %s", p.name, note))
-		if !best.sender { // else it shows how fast the sender is
-			top = max(top, best.rate)
-		}
+		top = max(top, best.rate)
 	}
-	// Where both keep up with the sender, neither is ahead.
+	// Who keeps up with the sender is behind nobody: its speed differs a little from round to round.
 	met := atLeast(ours.rate, top)
 	if ours.sender {
 		met = reached
