@@ -57,9 +57,9 @@ func TestLedgerBeginsWithTheInterface(t *testing.T) {
 	script := fmt.Sprintf(`link add weft-born type veth peer name far0
 link set far0 up
 link set weft-born up
-addr add %s/24 dev weft-born
 neigh add %s lladdr 02:00:00:00:00:01 dev weft-born
-`, w.nearA, w.farA)
+addr add %s/24 dev weft-born
+`, w.farA, w.nearA)
 	if err := os.WriteFile(atOnce, []byte(script), 0o600); err != nil {
 		t.Fatal(err)
 	}
