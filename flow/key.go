@@ -32,6 +32,17 @@ const (
 	kindProtocol = 0xff // the IP protocol
 )
 
+// is reports whether two keys are the same, without a branch. Its halves, which are not 0 where keys differ, are small enough to be inlined.
+func (k *key) is(o *key) bool { return k.network(o)|k.rest(o) == 0 }
+
+func (k *key) network(o *key) uint64 {
+	return (k[0] ^ o[0]) | (k[1] ^ o[1]) | (k[2] ^ o[2]) | (k[3] ^ o[3])
+}
+
+func (k *key) rest(o *key) uint64 {
+	return (k[4] ^ o[4]) | (k[5] ^ o[5]) | (k[6] ^ o[6]) | (k[7] ^ o[7])
+}
+
 // addMACs puts the MAC addresses into the key.
 func (s *segment) addMACs() {
 	destination := uint64(binary.BigEndian.Uint32(s.macs[0:]))<<16 | uint64(binary.BigEndian.Uint16(s.macs[4:]))
@@ -116,8 +127,13 @@ func mix(a, b uint64) uint64 {
 }
 
 // hash returns the table's hash of a key. It has nothing to do with the ids that a flow shows.
-func (k *key) hash(seed *seeds) uint64 {
-	h := mix(k[0]^seed[0], k[1]^seed[1]) ^ mix(k[2]^seed[2], k[3]^seed[3])
-	h = mix(h^k[4], k[5]^seed[1]) ^ mix(k[6]^seed[3], k[7]^seed[0])
-	return mix(h^seed[2], seed[3]|1)
+func (k *key) hash(seed *seeds) uint64 { return k.hashRest(k.hashNetwork(seed), seed) }
+
+// The halves of hash are small enough to be inlined where it matters.
+func (k *key) hashNetwork(seed *seeds) uint64 {
+	return mix(k[0]^seed[0], k[1]^seed[1]) ^ mix(k[2]^seed[2], k[3]^seed[3])
+}
+
+func (k *key) hashRest(h uint64, seed *seeds) uint64 {
+	return mix(h^k[4]^seed[2], k[5]^seed[1]) ^ mix(k[6]^seed[3], k[7]^seed[0])
 }

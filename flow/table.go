@@ -102,7 +102,7 @@ type Table struct {
 	seeds   seeds
 	hot     []*[chunkSize]hot
 	cold    []*[chunkSize]cold
-	due     [][]int64 // by chunk
+	due     []*[chunkSize]int64
 	free    []uint32
 	used    uint32 // slots ever used
 	over    int    // flows that were reported for the last time and are still shown
@@ -116,6 +116,7 @@ type Table struct {
 	segments [2][batchSize]segment
 	owners   [2][batchSize]owner // the flow of each segment that carries another
 	touched  uint64
+	nobody   hot // stands where the index finds no flow; no packet has its key
 
 	names     namer
 	fragments fragments
@@ -227,27 +228,29 @@ func (t *Table) Add(link LinkType, packets []Packet) {
 // addBatch counts up to batchSize packets: the outermost segments of all first, then those in their tunnels, level by level.
 func (t *Table) addBatch(link LinkType, first content, packets []Packet) {
 	segs := t.segments[0][:len(packets)]
-	tunnels := 0
-	kept := 0
+	tunnels, kept, bytes := 0, 0, uint64(0)
 	for i := range packets {
-		s := &segs[kept]
-		t.decoder.decode(s, &packets[i], 0, min(max(packets[i].Length, len(packets[i].Data)), longest), first, t.l3)
-		t.ledger.Received++
-		if s.flags&segBad != 0 {
-			t.ledger.Drops[CauseDecoder]++
-			continue
-		}
-		t.ledger.Counted++
-		t.ledger.CountedBytes += uint64(s.length)
+		s, p := &segs[kept], &packets[i]
+		t.decoder.decode(s, p, 0, min(max(p.Length, len(p.Data)), longest), first, t.l3)
 		s.packet = uint16(i)
-		if s.flags&segFragment != 0 {
-			t.fragment(s, &packets[i], 0)
+		if s.flags&(segBad|segFragment)|uint16(s.inner) != 0 {
+			if s.flags&segBad != 0 {
+				continue
+			}
+			if s.flags&segFragment != 0 {
+				t.fragment(s, p, 0)
+			}
+			if s.inner != contentNone {
+				tunnels++
+			}
 		}
-		if s.inner != contentNone {
-			tunnels++
-		}
+		bytes += uint64(s.length)
 		kept++
 	}
+	t.ledger.Received += uint64(len(packets))
+	t.ledger.Drops[CauseDecoder] += uint64(len(packets) - kept)
+	t.ledger.Counted += uint64(kept)
+	t.ledger.CountedBytes += bytes
 	segs = segs[:kept]
 	t.nested = tunnels > 0 || len(t.whole) > 0
 	t.count(link, packets, segs, t.owners[0][:kept])
@@ -303,55 +306,73 @@ func (t *Table) addTunnels(link LinkType, packets []Packet, segs []segment, dept
 }
 
 // count finds or makes the flow of each segment and counts it. owners holds the flows around segments in tunnels, and
-// afterwards the own flows of segments that carry others. The memory of all is fetched before any is used, so that the waits overlap.
+// afterwards the own flows of segments that carry others.
 func (t *Table) count(link LinkType, packets []Packet, segs []segment, owners []owner) {
-	touched := t.touched
+	var found [batchSize]*hot
+	t.fetch(segs, &found)
+	for i := range segs {
+		s, h := &segs[i], found[i&(batchSize-1)]
+		if h.key.network(&s.key)|h.key.rest(&s.key)|uint64(h.flags&hotClosed) != 0 {
+			s.candidate = t.settle(s, &owners[i])
+			h = t.hotAt(s.candidate)
+		}
+		t.observe(s.candidate, h, s)
+		if uint16(s.inner)|t.watch != 0 {
+			t.keep(s.candidate, s, link, &packets[s.packet])
+			owners[i] = owner{s.candidate, h.serial}
+		}
+	}
+}
+
+// fetch finds a flow for each segment that has its hash, and maybe its key. The memory of all is fetched before any is used, so that
+// the waits overlap; nothing branches on what the index says, for a wrong guess would wait for that first.
+func (t *Table) fetch(segs []segment, found *[batchSize]*hot) {
+	touched, seed := t.touched, t.seeds
 	for i := range segs {
 		s := &segs[i]
-		s.hash = s.key.hash(&t.seeds)
-		touched += t.index.touch(s.hash)
+		s.hash = s.key.hashRest(s.key.hashNetwork(&seed), &seed)
+		touched += t.index.bucketOf(s.hash)[0]
 	}
 	for i := range segs {
 		s := &segs[i]
-		s.candidate = t.index.candidate(s.hash)
-		if s.candidate != noSlot {
-			h := t.hotAt(s.candidate)
-			touched += h.key[0] + uint64(h.last)
+		s.candidate = t.index.bucketOf(s.hash).candidate(s.hash)
+		h := &t.nobody
+		if s.candidate < t.used {
+			h = t.hotAt(s.candidate)
+			if s.tcp&(tcpSYN|tcpFIN|tcpRST) != 0 {
+				touched += uint64(t.coldAt(s.candidate).rtt)
+			}
 		}
+		found[i&(batchSize-1)] = h
+	}
+	for _, h := range found[:min(len(segs), batchSize)] { // a loop of its own, so short that the processor is many turns ahead
+		touched += h.key[0] + uint64(h.last)
 	}
 	t.touched = touched
-	for i := range segs {
-		s := &segs[i]
-		slot := s.candidate
-		if slot == noSlot || t.hotAt(slot).key != s.key {
-			slot = t.find(s.hash, &s.key)
+}
+
+// settle returns the slot of a segment whose candidate is another flow, or one that may be over: the right one, or a new one.
+func (t *Table) settle(s *segment, around *owner) uint32 {
+	slot := t.find(s.hash, &s.key)
+	if slot != noSlot {
+		h := t.hotAt(slot)
+		if h.flags&hotClosed == 0 || h.flags&hotOver == 0 && (s.flags&segTCP == 0 || s.tcp&(tcpSYN|tcpACK) != tcpSYN) {
+			return slot
 		}
-		if slot != noSlot {
-			if h := t.hotAt(slot); h.flags&hotClosed != 0 && (h.flags&hotOver != 0 || s.flags&segTCP != 0 && s.tcp&(tcpSYN|tcpACK) == tcpSYN) {
-				t.end(slot, Ended, finishOf(h.flags)) // the ports are used again, or it was reported for the last time
-				slot = noSlot
-			}
-		}
-		if slot == noSlot {
-			parent := uint64(0)
-			if s.key[keyApp]&0xffffffff != 0 {
-				parent = t.ownerID(owners[i])
-			}
-			slot = t.begin(s, parent)
-		}
-		t.observe(slot, s)
-		if uint16(s.inner)|t.watch != 0 {
-			t.keep(slot, s, link, &packets[s.packet])
-			owners[i] = owner{slot, t.hotAt(slot).serial}
-		}
+		t.end(slot, Ended, finishOf(h.flags)) // the ports are used again, or it was reported for the last time
 	}
+	parent := uint64(0)
+	if s.key[keyApp]&0xffffffff != 0 {
+		parent = t.ownerID(*around)
+	}
+	return t.begin(s, parent)
 }
 
 // find returns the slot of a key.
 func (t *Table) find(hash uint64, k *key) uint32 {
 	for it := t.index.lookup(hash); ; {
 		slot := it.next(&t.index)
-		if slot == noSlot || t.hotAt(slot).key == *k {
+		if slot == noSlot || t.hotAt(slot).key.is(k) {
 			return slot
 		}
 	}

@@ -1,11 +1,5 @@
 package flow
 
-// chunkSize is how many flows a chunk of a slab holds. Chunks never move, so growing copies nothing.
-const (
-	chunkBits = 12
-	chunkSize = 1 << chunkBits
-)
-
 // hot is what packets change: two cache lines. Counts are those since the last report or spill.
 type hot struct {
 	key     key
@@ -40,33 +34,41 @@ const (
 	hotOver                                  // reported for the last time, and shown to scans for a while
 )
 
-// cold is what the start, the reports and TCP's flags change.
+// Where hotNext and hotPending stand.
+const (
+	nextShift    = 19
+	pendingShift = 21
+)
+
+// cold is what the start, the reports and TCP's flags change: four cache lines, of which the flags of TCP need the first.
 type cold struct {
-	ids      ids
-	parent   uint64 // the ParentUUID
-	path     uint64
-	hash     uint64
+	rtt       int64 // ns
+	syn       [2]int64
+	fin       [2]int64
+	rst       [2]int64
+	synTTL    [2]uint8
+	direction uint16
+	hash      uint32
+
 	start    int64 // ns
 	reported int64 // when, ns
 	since    int64 // the last packet of the report before, ns; the start before the first
-	packets  [2]uint64
-	bytes    [2]uint64
+	path     uint64
 	told     [4]uint64 // packets and bytes as of the last report
-	linkID   uint64
-	rtt      int64 // ns
-	syn      [2]int64
-	fin      [2]int64
-	rst      [2]int64
 
+	packets [2]uint64
+	bytes   [2]uint64
+	ids     ids
+	parent  uint64 // the ParentUUID
+
+	linkID     uint64
 	outOfOrder [2]uint32
 	skipped    [2]uint32
 	gap        [2]uint64 // bytes skipped
 	netID      uint32
 	fragments  uint32
-	synTTL     [2]uint8
-	icmp       uint8
 	macs       [12]byte
-	direction  uint16
+	icmp       uint8
 }
 
 func (t *Table) hotAt(slot uint32) *hot {
@@ -101,7 +103,7 @@ func (t *Table) begin(s *segment, parent uint64) uint32 {
 		h.flags |= hotChild
 	}
 	*c = cold{
-		parent: parent, path: s.path, hash: s.hash, start: s.time, since: s.time, reported: s.time,
+		parent: parent, path: s.path, hash: uint32(s.hash), start: s.time, since: s.time, reported: s.time,
 		linkID: s.linkID, netID: s.netID, icmp: s.icmp, macs: s.macs, direction: s.flags & segDirection,
 	}
 	h.flags |= uint32(c.direction)
@@ -131,13 +133,7 @@ func (t *Table) allocate() uint32 {
 	slot := t.used
 	t.used++
 	if int(slot>>chunkBits) == len(t.hot) {
-		t.hot = append(t.hot, new([chunkSize]hot))
-		t.cold = append(t.cold, new([chunkSize]cold))
-		due := make([]int64, chunkSize)
-		for i := range due {
-			due[i] = never
-		}
-		t.due = append(t.due, due)
+		t.hot, t.cold, t.due = grow(t.hot), grow(t.cold), grow(t.due)
 	}
 	return slot
 }
@@ -225,21 +221,23 @@ func finishOf(flags uint32) FinishType {
 const spill = 1 << 31
 
 // observe counts a segment in its flow.
-func (t *Table) observe(slot uint32, s *segment) {
-	h := t.hotAt(slot)
+func (t *Table) observe(slot uint32, h *hot, s *segment) {
 	direction := (h.flags ^ uint32(s.flags)) >> 3 & 1
 	h.packets[direction]++
 	h.bytes[direction] += s.length
-	if h.last <= s.time {
-		h.last = s.time
-	} else if h.last-s.time > startDelay {
+	if s.time < h.last && h.last-s.time > startDelay {
 		t.decoder.faults[FaultTime]++
 	}
+	h.last = max(h.last, s.time)
 	h.flags |= hotTouched
-	if h.bytes[direction] >= spill || h.packets[direction] >= spill {
+	if h.bytes[direction]|h.packets[direction] >= spill {
 		t.spill(slot)
 	}
-	if s.flags&(segTCP|segFragment|segEchoRequest|segEchoReply) == 0 {
+	if s.flags&segTCP != 0 && s.flags&segFragment == 0 {
+		t.tcp(slot, h, s, direction)
+		return
+	}
+	if s.flags&(segFragment|segEchoRequest|segEchoReply) == 0 {
 		return
 	}
 	if s.flags&segFragment != 0 {

@@ -24,7 +24,7 @@ const (
 )
 
 func (x *index) init(buckets int) {
-	x.buckets = make([]bucket, buckets)
+	x.buckets = largeSlice[bucket](buckets)
 	x.mask = uint32(buckets - 1)
 	x.entries, x.live = 0, 0
 }
@@ -32,19 +32,22 @@ func (x *index) init(buckets int) {
 // home returns the first bucket of a tag. Its bits are spread, so that neighbours of the mask matter.
 func (x *index) home(tag uint32) uint32 { return bits.ReverseBytes32(tag) & x.mask }
 
-// touch reads the bucket of a hash, so that it is in the cache later.
-func (x *index) touch(hash uint64) uint64 { return x.buckets[x.home(uint32(hash))][0] }
+// bucketOf returns the first bucket of a hash.
+func (x *index) bucketOf(hash uint64) *bucket { return &x.buckets[x.home(uint32(hash))] }
 
-// candidate returns the first slot in the bucket of a hash that has its tag; its key is not compared.
-func (x *index) candidate(hash uint64) uint32 {
-	tag := uint32(hash)
-	b := &x.buckets[x.home(tag)]
-	for _, e := range b {
-		if uint32(e>>32) == tag && uint32(e) >= slotOffset {
-			return uint32(e) - slotOffset
-		}
-	}
-	return noSlot
+// candidate returns the slot in a bucket that has the tag of a hash, its key not compared, or what is no slot or a wrong one where none has it or
+// several. It looks at all entries, and chooses without a branch.
+func (b *bucket) candidate(hash uint64) uint32 {
+	tag := hash << 32
+	x := only(b[0]^tag) | only(b[1]^tag) | only(b[2]^tag) | only(b[3]^tag)
+	y := only(b[4]^tag) | only(b[5]^tag) | only(b[6]^tag) | only(b[7]^tag)
+	return uint32(x|y) - slotOffset
+}
+
+// only returns x if it has no tag left, and else 0. It is written in this way because the compiler branches where it could choose.
+func only(x uint64) uint64 {
+	_, less := bits.Sub64(x, 1<<32, 0)
+	return x & -less
 }
 
 // search goes through the slots that have the tag of a hash.
@@ -118,10 +121,10 @@ func (x *index) grow() {
 	x.entries, x.live = live, live
 }
 
-// remove takes a slot out.
-func (x *index) remove(hash uint64, slot uint32) {
-	entry := uint64(uint32(hash))<<32 | uint64(slot+slotOffset)
-	for at := x.home(uint32(hash)); ; at = (at + 1) & x.mask {
+// remove takes a slot out; tag is the low half of its hash.
+func (x *index) remove(tag, slot uint32) {
+	entry := uint64(tag)<<32 | uint64(slot+slotOffset)
+	for at := x.home(tag); ; at = (at + 1) & x.mask {
 		b := &x.buckets[at]
 		for i, e := range b {
 			if e != entry {

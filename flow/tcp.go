@@ -17,41 +17,69 @@ const tickBits = 6
 // A segment beyond the expected number skips what is between; one below it that fills such a gap is out of order, and
 // else a retransmission. The running RTT is that of RFC 6298 (an eighth of each new measurement), one measurement at a
 // time in each direction, none over a retransmission (Karn's rule).
+//
+// Which segments carry data and which are acknowledged is as good as random, so what follows from that is chosen, not branched to.
 func (t *Table) tcp(slot uint32, h *hot, s *segment, direction uint32) {
 	if s.tcp&(tcpSYN|tcpFIN|tcpRST) != 0 {
 		t.tcpEdge(slot, h, s, direction)
 	}
-	length := s.payload
-	if s.tcp&(tcpSYN|tcpFIN) != 0 {
-		length++
-	}
+	direction &= 1
 	back := direction ^ 1
-	if s.tcp&tcpACK != 0 && h.flags&(hotPending<<back) != 0 && int32(s.ack-h.pending[back]) >= 0 {
-		h.flags &^= hotPending << back
-		h.smoothen(back, uint32(s.time>>tickBits)-h.sent[back])
+	flags, now := h.flags, uint32(s.time>>tickBits)
+
+	// Acknowledgements of what went the other way.
+	acked := uint32(s.tcp) / tcpACK & 1 & (flags >> (pendingShift + back)) &^ ((s.ack - h.pending[back]) >> 31)
+	flags &^= acked << (pendingShift + back)
+	smooth := h.smooth[back]
+	ticks := now - h.sent[back]
+	next := smooth + uint32(int32(ticks-smooth)>>3)
+	if smooth == 0 {
+		next = ticks
 	}
-	if length == 0 || s.tcp&tcpRST != 0 {
+	if acked&^(ticks>>31) != 0 {
+		smooth = next
+	}
+	h.smooth[back] = smooth
+
+	// The bytes of this direction. SYN and FIN count as one.
+	length := s.payload + uint32((s.tcp|s.tcp>>1)&1)
+	if s.tcp&tcpRST != 0 {
+		length = 0
+	}
+	expected := h.next[direction]
+	known := flags >> (nextShift + direction) & 1
+	end := s.seq + length
+	if length != 0 && s.seq != expected && known != 0 {
+		h.flags = flags
+		t.tcpGap(slot, h, s, direction, end)
 		return
 	}
-	end := s.seq + length
-	if h.flags&(hotNext<<direction) == 0 {
-		h.flags |= hotNext << direction
-		h.next[direction] = end
-	} else {
-		ahead := int32(s.seq - h.next[direction])
-		switch {
-		case ahead == 0:
-			h.next[direction] = end
-		case ahead > 0:
-			c := t.coldAt(slot)
-			c.skipped[direction]++
-			c.gap[direction] += uint64(ahead)
-			h.next[direction] = end
-		default:
-			t.tcpBehind(slot, h, s, direction, end)
-			return
-		}
+	pending := flags >> (pendingShift + direction) & 1
+	data := uint32(0)
+	if length != 0 {
+		data, expected = 1, end
 	}
+	h.next[direction] = expected
+	flags |= data << (nextShift + direction)
+	awaited, sent := h.pending[direction], h.sent[direction]
+	if data&^pending != 0 {
+		awaited, sent = end, now
+	}
+	h.pending[direction], h.sent[direction] = awaited, sent
+	h.flags = flags | data<<(pendingShift+direction)
+}
+
+// tcpGap counts a segment with data that does not begin at the expected number.
+func (t *Table) tcpGap(slot uint32, h *hot, s *segment, direction, end uint32) {
+	ahead := int32(s.seq - h.next[direction])
+	if ahead < 0 {
+		t.tcpBehind(slot, h, s, direction, end)
+		return
+	}
+	c := t.coldAt(slot)
+	c.skipped[direction]++
+	c.gap[direction] += uint64(ahead)
+	h.next[direction] = end
 	if h.flags&(hotPending<<direction) == 0 {
 		h.flags |= hotPending << direction
 		h.pending[direction] = end
