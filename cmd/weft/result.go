@@ -142,6 +142,18 @@ type resultPrinter struct {
 func nodeColumns() []string { return []string{"ID", "Name", "Type", "Host", "State"} }
 func edgeColumns() []string { return []string{"ID", "RelationType", "Parent", "Child", "Host"} }
 
+// flowFields are the columns of flows: fields as queries name them. Link stands for flows that have no network layer.
+func flowFields(records []record) []string {
+	columns := []string{"UUID", "Application"}
+	if slices.ContainsFunc(records, func(r record) bool { return !has(r, "Network") }) {
+		columns = append(columns, "Link.A", "Link.B")
+	}
+	if slices.ContainsFunc(records, func(r record) bool { return has(r, "Network") }) {
+		columns = append(columns, "Network.A", "Transport.A", "Network.B", "Transport.B")
+	}
+	return append(columns, "Metric.ABPackets", "Metric.ABBytes", "Metric.BAPackets", "Metric.BABytes", "Metric.RTT")
+}
+
 // print chooses by what came: numbers and texts a line each, elements and other
 // objects as tables, the rest as JSON.
 func (p resultPrinter) print(raw jsontext.Value) error {
@@ -204,6 +216,8 @@ func (p resultPrinter) records(records []record) error {
 		return p.elements(records, edgeColumns())
 	case has(first, "ID", "Metadata"):
 		return p.elements(records, nodeColumns())
+	case has(first, "UUID", "LayersPath", "TrackingID") && len(p.columns) == 0:
+		p.columns = flowFields(records)
 	}
 	if keyed, ok := byElement(records); ok {
 		return p.objects(keyed)

@@ -63,6 +63,23 @@ n1       1        2
 n1       3        4
 n2       5        6
 `},
+		{
+			name: "flows",
+			json: `[{"UUID":"f1","LayersPath":"Ethernet/IPv4/TCP","Application":"TCP","Link":{"A":"m1","B":"m2"},"Network":{"A":"10.0.0.1","B":"10.0.0.2"},` +
+				`"Transport":{"A":40000,"B":443},"Metric":{"ABPackets":1,"ABBytes":2,"BAPackets":3,"BABytes":4,"RTT":5},"TrackingID":"t"}]`,
+			want: `UUID  Application  Network.A  Transport.A  Network.B  Transport.B  Metric.ABPackets  Metric.ABBytes  Metric.BAPackets  Metric.BABytes  Metric.RTT
+f1    TCP          10.0.0.1   40000        10.0.0.2   443          1                 2               3                 4               5
+`,
+		},
+		{
+			name: "flows without a network layer", json: `[{"UUID":"f1","LayersPath":"Ethernet/ARP","Application":"ARP","Link":{"A":"m1","B":"m2"},"Metric":{"ABPackets":1},"TrackingID":"t"}]`,
+			want: `UUID  Application  Link.A  Link.B  Metric.ABPackets  Metric.ABBytes  Metric.BAPackets  Metric.BABytes  Metric.RTT
+f1    ARP          m1      m2      1                 -               -                 -               -
+`,
+		},
+		{name: "chosen fields of flows", json: `[{"UUID":"f1","LayersPath":"Ethernet/ARP","Metric":{"ABPackets":1},"TrackingID":"t"}]`, columns: []string{"LayersPath", "Metric.ABPackets"}, want: `LayersPath    Metric.ABPackets
+Ethernet/ARP  1
+`},
 		{name: "next hop", json: `[{"n1":{"Priority":0,"IP":"10.0.0.2"}}]`, want: `Element  Priority  IP
 n1       0         10.0.0.2
 `},
