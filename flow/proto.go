@@ -78,7 +78,25 @@ func (f *Flow) DecodeProto(b []byte) error {
 	return nil
 }
 
+// flowParts is one piece of memory for the parts that most flows have.
+type flowParts struct {
+	link, network  Layer
+	transport      TransportLayer
+	update, metric Metric
+}
+
+// mostShared is the size of a flow up to which its texts are parts of one string.
+const mostShared = 2 << 10
+
 func (f *Flow) decodeProto(r *wireReader) {
+	f.decodeInto(r, new(flowParts))
+}
+
+// decodeInto decodes a flow whose parts get the memory given.
+func (f *Flow) decodeInto(r *wireReader, parts *flowParts) {
+	if len(r.rest) <= mostShared {
+		r.share()
+	}
 	for r.next() {
 		switch r.tag {
 		case uint64(fieldUUID)<<3 | bytesField:
@@ -94,17 +112,17 @@ func (f *Flow) decodeProto(r *wireReader) {
 		case uint64(fieldLast)<<3 | varintField:
 			f.Last = r.int()
 		case uint64(fieldLink)<<3 | bytesField:
-			embedded(r, &f.Link, (*Layer).decodeProto)
+			embeddedIn(r, &f.Link, &parts.link, (*Layer).decodeProto)
 		case uint64(fieldNetwork)<<3 | bytesField:
-			embedded(r, &f.Network, (*Layer).decodeProto)
+			embeddedIn(r, &f.Network, &parts.network, (*Layer).decodeProto)
 		case uint64(fieldTransport)<<3 | bytesField:
-			embedded(r, &f.Transport, (*TransportLayer).decodeProto)
+			embeddedIn(r, &f.Transport, &parts.transport, (*TransportLayer).decodeProto)
 		case uint64(fieldICMP)<<3 | bytesField:
 			embedded(r, &f.ICMP, (*ICMP).decodeProto)
 		case uint64(fieldLastUpdateMetric)<<3 | bytesField:
-			embedded(r, &f.LastUpdateMetric, (*Metric).decodeProto)
+			embeddedIn(r, &f.LastUpdateMetric, &parts.update, (*Metric).decodeProto)
 		case uint64(fieldMetric)<<3 | bytesField:
-			embedded(r, &f.Metric, (*Metric).decodeProto)
+			embeddedIn(r, &f.Metric, &parts.metric, (*Metric).decodeProto)
 		case uint64(fieldNodeTID)<<3 | bytesField:
 			f.NodeTID = r.text()
 		case uint64(fieldCaptureID)<<3 | bytesField:
@@ -158,14 +176,30 @@ func AppendMessageFlow(dst []byte, f *Flow) []byte {
 // DecodeProto makes the message what b says. Unknown fields are skipped. Nothing of b is kept. After an error the
 // message holds what was read before it.
 func (m *Message) DecodeProto(b []byte) error {
+	return m.decodeProto(b, nil)
+}
+
+// DecodeProtoParts is DecodeProto, and gives the bytes within b that are those of each flow.
+func (m *Message) DecodeProtoParts(b []byte) (flows [][]byte, err error) {
+	err = m.decodeProto(b, func(flow []byte) { flows = append(flows, flow) })
+	return flows, err
+}
+
+func (m *Message) decodeProto(b []byte, part func(flow []byte)) error {
 	*m = Message{}
 	r := wireReader{rest: b}
 	for r.next() {
 		switch r.tag {
 		case 1<<3 | bytesField:
-			f := new(Flow)
-			element(&r, f, (*Flow).decodeProto)
-			m.Flows = append(m.Flows, f)
+			one := new(struct {
+				flow  Flow
+				parts flowParts
+			})
+			element(&r, &one.flow, func(f *Flow, r *wireReader) { f.decodeInto(r, &one.parts) })
+			m.Flows = append(m.Flows, &one.flow)
+			if part != nil {
+				part(r.data)
+			}
 		case 2<<3 | bytesField:
 			repeated(&r, &m.Stats, (*Stats).decodeProto)
 		}

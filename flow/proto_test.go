@@ -3,6 +3,7 @@ package flow_test
 import (
 	"bytes"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -187,6 +188,31 @@ func TestProtoRoundTrip(t *testing.T) {
 		if err := back.DecodeProto(b[len("before"):]); err != nil {
 			t.Fatal(err)
 		}
+		if diff := cmp.Diff(message, back, sameFlow); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+// What a receiver keeps as it came is each flow by itself, and none of it is needed for the flows to stay what they are.
+func TestProtoParts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		message := flow.Message{Flows: rapid.SliceOfN(anyFlow(), 0, 4).Draw(t, "flows"), Stats: []flow.Stats{{CaptureID: "c"}}}
+		long := fullFlow()
+		long.LayersPath = strings.Repeat("Ethernet/", 1000)
+		message.Flows = append(message.Flows, long)
+		b := append(message.AppendProto([]byte("before")), "behind"...)
+		var back flow.Message
+		parts, err := back.DecodeProtoParts(b[len("before") : len(b)-len("behind")])
+		if err != nil || len(parts) != len(message.Flows) {
+			t.Fatalf("%d parts of %d (%v)", len(parts), len(message.Flows), err)
+		}
+		for i, part := range parts {
+			if !bytes.Equal(part, message.Flows[i].AppendProto(nil)) {
+				t.Fatalf("part %d is %x", i, part)
+			}
+		}
+		clear(b)
 		if diff := cmp.Diff(message, back, sameFlow); diff != "" {
 			t.Fatal(diff)
 		}

@@ -13,8 +13,21 @@ func appendInt(dst []byte, num protowire.Number, v int64) []byte {
 	if v == 0 {
 		return dst
 	}
-	dst = protowire.AppendTag(dst, num, protowire.VarintType)
-	return protowire.AppendVarint(dst, uint64(v)) //nolint:gosec // int64 travels as its two's complement
+	dst = appendTag(dst, num, varintField)
+	return appendVarint(dst, uint64(v)) //nolint:gosec // int64 travels as its two's complement
+}
+
+// appendVarint and appendTag do what those of protowire do, and are small enough to become part of their callers.
+func appendVarint(dst []byte, v uint64) []byte {
+	for v >= 0x80 {
+		dst = append(dst, byte(v)|0x80)
+		v >>= 7
+	}
+	return append(dst, byte(v))
+}
+
+func appendTag(dst []byte, num protowire.Number, typ uint64) []byte {
+	return appendVarint(dst, uint64(num)<<3|typ) //nolint:gosec // numbers are positive
 }
 
 func appendBool(dst []byte, num protowire.Number, v bool) []byte {
@@ -37,22 +50,22 @@ func appendElement(dst []byte, num protowire.Number, s string) []byte {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
 	}
-	dst = protowire.AppendTag(dst, num, protowire.BytesType)
-	return protowire.AppendString(dst, s)
+	dst = appendVarint(appendTag(dst, num, bytesField), uint64(len(s)))
+	return append(dst, s...)
 }
 
 func appendData(dst []byte, num protowire.Number, b []byte) []byte {
 	if len(b) == 0 {
 		return dst
 	}
-	dst = protowire.AppendTag(dst, num, protowire.BytesType)
-	return protowire.AppendBytes(dst, b)
+	dst = appendVarint(appendTag(dst, num, bytesField), uint64(len(b)))
+	return append(dst, b...)
 }
 
 // openMessage begins an embedded message with room for a length below 128; closeMessage makes more room if that is
 // not enough. The message lies between.
 func openMessage(dst []byte, num protowire.Number) (out []byte, start int) {
-	dst = protowire.AppendTag(dst, num, protowire.BytesType)
+	dst = appendTag(dst, num, bytesField)
 	dst = append(dst, 0)
 	return dst, len(dst)
 }
@@ -79,6 +92,25 @@ type wireReader struct {
 	n    uint64 // of a varint
 	data []byte // of a string, bytes or message; part of the input
 	err  error
+
+	shared string // the input, if texts are parts of it
+	size   int    // capacity of the slice that begins where it does; tells where others begin
+}
+
+// share makes the texts that are read from here on parts of one string, so that they are one allocation.
+func (r *wireReader) share() {
+	r.shared, r.size = string(r.rest), cap(r.rest)
+}
+
+// consumeVarint is protowire's, and quick with short ones.
+func consumeVarint(b []byte) (v uint64, n int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	if len(b) > 1 && b[1] < 0x80 {
+		return uint64(b[0]&0x7f) | uint64(b[1])<<7, 2
+	}
+	return protowire.ConsumeVarint(b)
 }
 
 // varint and bytes are the tags of fields, for comparison with wireReader.tag.
@@ -92,18 +124,28 @@ func (r *wireReader) next() bool {
 	if len(r.rest) == 0 || r.err != nil {
 		return false
 	}
-	num, typ, n := protowire.ConsumeTag(r.rest)
-	if n < 0 {
+	tag, n := consumeVarint(r.rest)
+	num, typ := protowire.DecodeTag(tag)
+	if n < 0 || num < protowire.MinValidNumber {
+		if n > 0 {
+			_, _, n = protowire.ConsumeTag(r.rest) // why
+		}
 		return r.fail("tag", n)
 	}
 	r.rest = r.rest[n:]
-	r.tag = uint64(num)<<3 | uint64(typ) //nolint:gosec // both are small and not negative
+	r.tag = tag
 	r.n, r.data = 0, nil
 	switch typ {
 	case protowire.VarintType:
-		r.n, n = protowire.ConsumeVarint(r.rest)
+		r.n, n = consumeVarint(r.rest)
 	case protowire.BytesType:
-		r.data, n = protowire.ConsumeBytes(r.rest)
+		var size uint64
+		if size, n = consumeVarint(r.rest); n > 0 && size <= uint64(len(r.rest)-n) {
+			r.data = r.rest[n:][:size]
+			n += int(size) //nolint:gosec // no more than there is
+		} else {
+			r.data, n = protowire.ConsumeBytes(r.rest)
+		}
 	case protowire.Fixed32Type, protowire.Fixed64Type, protowire.StartGroupType, protowire.EndGroupType:
 		n = protowire.ConsumeFieldValue(num, typ, r.rest)
 	default:
@@ -130,6 +172,10 @@ func (r *wireReader) text() string {
 	if !utf8.Valid(r.data) {
 		return strings.ToValidUTF8(string(r.data), "\uFFFD")
 	}
+	if r.size > 0 {
+		at := r.size - cap(r.data)
+		return r.shared[at:][:len(r.data)]
+	}
 	return string(r.data)
 }
 
@@ -147,8 +193,16 @@ func embedded[T any](r *wireReader, p **T, decode func(*T, *wireReader)) {
 	element(r, *p, decode)
 }
 
+// embeddedIn is embedded with the memory for what has to be made.
+func embeddedIn[T any](r *wireReader, p **T, room *T, decode func(*T, *wireReader)) {
+	if *p == nil {
+		*p = room
+	}
+	element(r, *p, decode)
+}
+
 func element[T any](r *wireReader, p *T, decode func(*T, *wireReader)) {
-	sub := wireReader{rest: r.data}
+	sub := wireReader{rest: r.data, shared: r.shared, size: r.size}
 	decode(p, &sub)
 	if sub.err != nil && r.err == nil {
 		r.err = fmt.Errorf("field %d: %w", r.tag>>3, sub.err)

@@ -134,11 +134,12 @@ func (a *App) startFlows(ctx context.Context, f *flows, conn *bus.Conn, stream b
 func (a *App) takeFlows(ctx context.Context, f *flows, d bus.FlowDelivery) {
 	name, ok := bus.Untoken(d.Token)
 	var m flow.Message
-	if err := m.DecodeProto(d.Data); err != nil || !ok {
+	encoded, err := m.DecodeProtoParts(d.Data)
+	if err != nil || !ok {
 		f.bad.Inc()
 		return
 	}
-	b := flowstore.Batch{Host: bus.HostOf(name), At: d.At, Past: d.Past, Flows: m.Flows, Stats: m.Stats}
+	b := flowstore.Batch{Host: bus.HostOf(name), At: d.At, Past: d.Past, Flows: m.Flows, Stats: m.Stats, Encoded: encoded}
 	if err := f.hub.Take(ctx, b); err != nil {
 		a.log.Error("flows not kept", "error", err)
 	}

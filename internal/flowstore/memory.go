@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,16 +41,23 @@ type Memory struct {
 
 	mu       sync.RWMutex
 	segments []*segment
-	next     uint64            // number of the next report
-	newest   map[string]uint64 // number of the newest report, by UUID
+	next     uint64           // number of the next report
+	flows    map[string]*held // by UUID
 	bytes    int64
 	evicted  uint64
+	encoded  []byte // a flow, while it is added
+}
+
+// held is a flow of which there are reports.
+type held struct {
+	uuid   string
+	newest uint64 // number of the newest report
 }
 
 const (
 	segmentBytes = 1 << 20
 	reportBytes  = 64  // of the index of a report
-	flowBytes    = 100 // of the index of a flow
+	flowBytes    = 120 // of the index of a flow
 )
 
 // segment holds reports with consecutive numbers. Their data is never moved.
@@ -62,6 +70,7 @@ type segment struct {
 
 // report is the index of one report. Times are ms.
 type report struct {
+	flow       *held
 	prev       uint64 // number + 1 of the report before; 0 = none
 	start      int64  // of the flow
 	from, last int64  // what this report counted
@@ -78,26 +87,30 @@ func NewMemory(opts MemoryOptions) *Memory {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Memory{opts: opts, newest: map[string]uint64{}}
+	return &Memory{opts: opts, flows: map[string]*held{}}
 }
 
 // Append implements Store; it never fails.
 func (m *Memory) Append(_ context.Context, b Batch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, f := range b.Flows {
-		m.add(f, b.At)
+	for i, f := range b.Flows {
+		if b.Encoded != nil {
+			m.add(f, b.Encoded[i], b.At)
+			continue
+		}
+		m.encoded = f.AppendProto(m.encoded[:0])
+		m.add(f, m.encoded, b.At)
 	}
 	m.trim()
 	return nil
 }
 
-func (m *Memory) add(f *flow.Flow, at time.Time) {
+func (m *Memory) add(f *flow.Flow, data []byte, at time.Time) {
 	var s *segment
 	if n := len(m.segments); n > 0 {
 		s = m.segments[n-1]
 	}
-	data := f.AppendProto(nil)
 	if s == nil || len(s.data)+len(data) > cap(s.data) {
 		s = &segment{first: m.next, data: make([]byte, 0, max(segmentBytes, len(data)))}
 		m.segments = append(m.segments, s)
@@ -110,15 +123,17 @@ func (m *Memory) add(f *flow.Flow, at time.Time) {
 	if u := f.LastUpdateMetric; u != nil && u.Start != 0 {
 		r.from, r.last = u.Start, max(u.Last, u.Start)
 	}
-	if n, ok := m.newest[f.UUID]; ok {
-		r.prev = n + 1
+	if r.flow = m.flows[f.UUID]; r.flow != nil {
+		r.prev = r.flow.newest + 1
 	} else {
+		r.flow = &held{uuid: strings.Clone(f.UUID)} // not the flow around it
+		m.flows[r.flow.uuid] = r.flow
 		m.bytes += flowBytes
 	}
+	r.flow.newest = m.next
 	s.data = append(s.data, data...)
 	s.reports = append(s.reports, r)
 	s.at = at
-	m.newest[f.UUID] = m.next
 	m.next++
 	m.bytes += reportBytes
 }
@@ -138,18 +153,11 @@ func (m *Memory) trim() {
 		m.bytes -= int64(cap(s.data)) + int64(len(s.reports))*reportBytes
 		m.segments[0] = nil
 		m.segments = m.segments[1:]
-		first := m.next
-		if len(m.segments) > 0 {
-			first = m.segments[0].first
-		}
-		var f flow.Flow
 		for i := range s.reports {
-			f = flow.Flow{}
-			if f.DecodeProto(s.bytes(i)) == nil && m.newest[f.UUID] < first {
-				if _, ok := m.newest[f.UUID]; ok {
-					delete(m.newest, f.UUID)
-					m.bytes -= flowBytes
-				}
+			number := s.first + uint64(i)
+			if f := s.reports[i].flow; f.newest == number { // of the flow, no other is left
+				delete(m.flows, f.uuid)
+				m.bytes -= flowBytes
 			}
 		}
 	}
@@ -234,7 +242,8 @@ func (m *Memory) lived(from, to int64) [][]byte {
 		data   []byte
 	}
 	var chosen []choice
-	for _, newest := range m.newest {
+	for _, f := range m.flows {
+		newest := f.newest
 		var show choice
 		alive, settled := false, false
 		for s, i := range m.chain(newest) {
@@ -269,8 +278,8 @@ func (m *Memory) lived(from, to int64) [][]byte {
 func (m *Memory) overlapping(uuid string, from, to int64) ([]*flow.Flow, error) {
 	m.mu.RLock()
 	var data [][]byte
-	if newest, ok := m.newest[uuid]; ok {
-		for s, i := range m.chain(newest) {
+	if f := m.flows[uuid]; f != nil {
+		for s, i := range m.chain(f.newest) {
 			r := &s.reports[i]
 			if r.from <= to && r.last >= from {
 				data = append(data, s.bytes(i))
@@ -329,7 +338,7 @@ func (m *Memory) RawPackets(_ context.Context, q gremlin.FlowQuery, uuids []stri
 func (m *Memory) Stats() MemoryStats {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	stats := MemoryStats{Flows: len(m.newest), Bytes: m.bytes, Evicted: m.evicted}
+	stats := MemoryStats{Flows: len(m.flows), Bytes: m.bytes, Evicted: m.evicted}
 	for _, s := range m.segments {
 		stats.Reports += len(s.reports)
 	}

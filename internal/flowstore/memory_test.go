@@ -42,6 +42,32 @@ func show(t testing.TB, m *Memory, q gremlin.FlowQuery) []string {
 	return list
 }
 
+func TestReportsAreKeptAsTheyCame(t *testing.T) {
+	now := time.Unix(1000, 0)
+	m := NewMemory(MemoryOptions{Now: func() time.Time { return now }})
+	b := Batch{At: now, Flows: []*flow.Flow{reported("a", 100, 100, 101, 1, 0), reported("b", 100, 100, 101, 1, 0)}}
+	const application = 3 // its field
+	for _, f := range b.Flows {
+		b.Encoded = append(b.Encoded, append(f.AppendProto(nil), application<<3|2, 1, 'X'))
+	}
+	if err := m.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for _, encoded := range b.Encoded { // its owner uses it again
+		clear(encoded)
+	}
+	n := 0
+	for f, err := range m.Flows(t.Context(), at(0, 2000)) {
+		if err != nil || f.Application != "X" || f.Metric.ABPackets != 1 || f.UUID != []string{"a", "b"}[n] {
+			t.Errorf("%+v (%v)", f, err)
+		}
+		n++
+	}
+	if n != 2 {
+		t.Errorf("%d flows", n)
+	}
+}
+
 func TestFlowsOfThePast(t *testing.T) {
 	now := time.Unix(1000, 0)
 	m := NewMemory(MemoryOptions{Now: func() time.Time { return now }})

@@ -26,6 +26,9 @@ type Batch struct {
 	Past  bool      // from before this process: kept, but not handed on
 	Flows []*flow.Flow
 	Stats []flow.Stats
+	// Encoded has the bytes of each flow, as they came, so that they are not made again; nil = they are to be made.
+	// They are read until Append returns.
+	Encoded [][]byte
 }
 
 // Store keeps reports. The interval of a query is [q.From, q.To]; its Filter and NodeTIDs are applied, its Limit
