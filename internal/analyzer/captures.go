@@ -34,6 +34,7 @@ type captures struct {
 	desired map[string]order.Orders // by host
 	sent    map[string]*dispatch    // by host
 	hosts   map[string]bool         // that run captures, or shall
+	sums    sums
 }
 
 // captured is one capture and the nodes that its query gives now.
@@ -71,6 +72,7 @@ const (
 func newCaptures(a *Analyzer) *captures {
 	return &captures{
 		a: a, byID: map[string]*captured{}, desired: map[string]order.Orders{}, sent: map[string]*dispatch{}, hosts: map[string]bool{},
+		sums: newSums(),
 	}
 }
 
@@ -80,8 +82,14 @@ func (c *captures) run(ctx context.Context) {
 		c.a.log.Warn("captures are not followed", "error", err)
 		return
 	}
+	kept, err := c.a.opts.Store.Watch(ctx, kindCaptureSum)
+	if err != nil {
+		c.a.log.Warn("what captures counted on hosts that are gone is not followed", "error", err)
+		return
+	}
 	sub := c.a.graph.Subscribe()
 	defer sub.Close()
+	var looked time.Time
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	tick := time.NewTicker(captureTick)
@@ -96,6 +104,10 @@ func (c *captures) run(ctx context.Context) {
 				c.change(e)
 				changed = true
 			}
+		case e, ok := <-kept:
+			if ok {
+				c.heardSum(e)
+			}
 		case <-tick.C:
 		}
 		if c.follow(ctx, sub) || changed {
@@ -105,6 +117,10 @@ func (c *captures) run(ctx context.Context) {
 		c.look(followed)
 		if c.a.leads() {
 			c.dispatch(ctx, &sending, followed)
+		}
+		if time.Since(looked) > sumTick {
+			looked = time.Now()
+			c.keepSums(ctx, c.a.leads())
 		}
 	}
 }
@@ -259,16 +275,26 @@ func (c *captures) compute() {
 		}
 	}
 	for host, o := range desired {
-		o.From = c.a.member
+		o.From, o.Keep = c.a.member, c.others(o.Captures)
 		o.Seal()
 		desired[host] = o
 	}
 	c.desired = desired
 }
 
-// nothing is what a host gets that shall capture nothing.
+// others are the captures that are not among these.
+func (c *captures) others(these []order.Order) (ids []string) {
+	for id := range c.byID {
+		if !slices.ContainsFunc(these, func(o order.Order) bool { return o.Capture.UUID == id }) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// nothing is what a host gets that shall capture nothing. The caller holds mu.
 func (c *captures) nothing() order.Orders {
-	none := order.Orders{From: c.a.member}
+	none := order.Orders{From: c.a.member, Keep: c.others(nil)}
 	none.Seal()
 	return none
 }
@@ -381,10 +407,13 @@ func (a *Analyzer) Captures() []api.CaptureInfo {
 	view := a.graph.View()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.sums.look(view)
 	infos := make([]api.CaptureInfo, 0, len(c.byID))
 	for _, id := range slices.Sorted(maps.Keys(c.byID)) {
 		one := c.byID[id]
 		info := api.CaptureInfo{ID: id}
+		sum, said := c.sums.sum(id)
+		info.Ledger = sum
 		for _, nodeID := range slices.Sorted(maps.Keys(one.nodes)) {
 			n, ok := view.Node(nodeID)
 			if !ok {
@@ -397,7 +426,9 @@ func (a *Analyzer) Captures() []api.CaptureInfo {
 			if node.State == "active" {
 				info.Active++
 			}
-			info.Ledger = info.Ledger.Add(node.Ledger)
+			if !said[node.Host] { // nothing was counted yet, or the host has no node of its own
+				info.Ledger = info.Ledger.Add(node.Ledger)
+			}
 			info.Nodes = append(info.Nodes, node)
 		}
 		slices.SortStableFunc(info.Nodes, func(x, y api.CaptureNode) int {

@@ -24,6 +24,9 @@ type Orders struct {
 	From     string  // the member that gives the orders
 	Hash     uint64  // over Captures: see Seal; 0 = never sealed
 	Captures []Order `json:",omitempty"`
+	// Keep are the ids of captures that stand and have no node on this host now: what the host counted for them goes on
+	// being part of their sums. What the host has of captures that are in neither list goes.
+	Keep []string `json:",omitempty"`
 }
 
 // Order is one capture on nodes of the host.
@@ -47,8 +50,14 @@ func (o *Orders) Seal() {
 		slices.SortFunc(o.Captures[i].Nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	slices.SortFunc(o.Captures, func(a, b Order) int { return cmp.Compare(a.Capture.UUID, b.Capture.UUID) })
+	slices.Sort(o.Keep)
 	h := xxhash.New()
 	var number [8]byte
+	write := func(data []byte) {
+		binary.BigEndian.PutUint64(number[:], uint64(len(data)))
+		_, _ = h.Write(number[:]) // never fails
+		_, _ = h.Write(data)
+	}
 	for i := range o.Captures {
 		content := o.Captures[i]
 		content.Fresh = nil
@@ -56,9 +65,10 @@ func (o *Orders) Seal() {
 		if err != nil { // no value of these types fails
 			data = []byte(err.Error())
 		}
-		binary.BigEndian.PutUint64(number[:], uint64(len(data)))
-		_, _ = h.Write(number[:]) // never fails
-		_, _ = h.Write(data)
+		write(data)
+	}
+	for _, id := range o.Keep {
+		write([]byte(id)) // which is no JSON object, as the captures before are
 	}
 	o.Hash = max(h.Sum64(), 1)
 }

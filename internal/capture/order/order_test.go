@@ -14,7 +14,7 @@ func example() Orders {
 	return Orders{From: "hub", Captures: []Order{
 		{Capture: skydive.Capture{UUID: "c1", GremlinQuery: "G.V().Has('Name','eth0')", BPFFilter: "tcp port 80"}, Nodes: []Node{{"n1", "t1"}, {"n2", "t2"}}},
 		{Capture: skydive.Capture{UUID: "c2", ExtraTCPMetric: true, RawPacketLimit: 5}, Nodes: []Node{{"n1", "t1"}}},
-	}}
+	}, Keep: []string{"c3", "c4"}}
 }
 
 func TestHashIsOfTheContentAlone(t *testing.T) {
@@ -35,6 +35,9 @@ func TestHashIsOfTheContentAlone(t *testing.T) {
 		"the hash before":   {func(o *Orders) { o.Hash = 7 }, true},
 		"order of captures": {func(o *Orders) { slices.Reverse(o.Captures) }, true},
 		"order of nodes":    {func(o *Orders) { slices.Reverse(o.Captures[0].Nodes) }, true},
+		"order of the kept": {func(o *Orders) { slices.Reverse(o.Keep) }, true},
+		"one kept less":     {func(o *Orders) { o.Keep = o.Keep[:1] }, false},
+		"another is kept":   {func(o *Orders) { o.Keep = []string{"c3", "c5"} }, false},
 		"a capture less":    {func(o *Orders) { o.Captures = o.Captures[:1] }, false},
 		"a node less":       {func(o *Orders) { o.Captures[0].Nodes = o.Captures[0].Nodes[:1] }, false},
 		"another node":      {func(o *Orders) { o.Captures[1].Nodes[0].ID = "n2" }, false},
@@ -83,6 +86,7 @@ func TestDamagedOrdersAreRefused(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"nothing":         nil,
 		"half":            data[:len(data)/2],
+		"changed keep":    bytes.Replace(data, []byte(`"c4"`), []byte(`"c5"`), 1),
 		"changed content": bytes.Replace(data, []byte("port 80"), []byte("port 81"), 1),
 		"never sealed":    []byte(`{"From":"hub"}`),
 		"another kind":    []byte(`[1,2]`),
@@ -116,7 +120,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		back, err := Decode(again)
-		if err != nil || back.Hash != o.Hash || back.From != o.From || len(back.Captures) != len(o.Captures) {
+		if err != nil || back.Hash != o.Hash || back.From != o.From || !slices.Equal(back.Keep, o.Keep) || len(back.Captures) != len(o.Captures) {
 			t.Errorf("%+v came back as %+v (%v)", o, back, err)
 		}
 	})

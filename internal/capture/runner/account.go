@@ -47,6 +47,7 @@ type position struct {
 	Reported uint64
 	Bytes    uint64
 	Drops    []uint64
+	Faults   []uint64 `json:",omitzero"`
 	Flows    uint64
 	Evicted  uint64
 	Face     string `json:",omitzero"`
@@ -57,6 +58,11 @@ type position struct {
 
 func accountKey(capture, tid string) string { return capture + "/" + tid }
 
+func captureOf(key string) string {
+	capture, _, _ := strings.Cut(key, "/")
+	return capture
+}
+
 // restore makes an account of what an earlier process left.
 func restore(key string, data []byte) (*account, error) {
 	var p position
@@ -64,9 +70,10 @@ func restore(key string, data []byte) (*account, error) {
 		return nil, fmt.Errorf("position: %w", err)
 	}
 	a := &account{key: key, face: p.Face, zero: p.Zero, settled: true, upper: p.Upper, drifted: p.Drifted}
-	a.capture, _, _ = strings.Cut(key, "/")
+	a.capture = captureOf(key)
 	a.base = flow.Ledger{Counted: p.Reported, CountedBytes: p.Bytes, Reported: p.Reported, Flows: p.Flows, FlowsEvicted: p.Evicted}
 	copy(a.base.Drops[:], p.Drops)
+	copy(a.base.Faults[:], p.Faults)
 	a.base.Received = a.base.Counted + a.base.Dropped()
 	if p.Received > a.base.Received {
 		a.unsaid = p.Received - a.base.Received
@@ -77,6 +84,9 @@ func restore(key string, data []byte) (*account, error) {
 // sum is the ledger now. The caller holds mu.
 func (a *account) sum() flow.Ledger {
 	l := a.base
+	// What an earlier process counted and never reported is in no flow, whether the interface is met again or not.
+	l.Drops[flow.CauseDown] += a.unsaid
+	l.Received += a.unsaid
 	for _, part := range a.rings {
 		live := part.live
 		live.Drops[flow.CauseRing] += part.dropped
@@ -96,7 +106,7 @@ func (a *account) ledger() (l flow.Ledger, upper bool) {
 func (a *account) entry() spool.Entry {
 	l := a.sum()
 	p := position{
-		Received: l.Received, Reported: a.reported(), Bytes: l.CountedBytes, Drops: l.Drops[:], Flows: l.Flows, Evicted: l.FlowsEvicted,
+		Received: l.Received, Reported: a.reported(), Bytes: l.CountedBytes, Drops: l.Drops[:], Faults: l.Faults[:], Flows: l.Flows, Evicted: l.FlowsEvicted,
 		Face: a.face, Zero: a.zero, Upper: a.upper, Drifted: a.drifted,
 	}
 	data, err := json.Marshal(&p)

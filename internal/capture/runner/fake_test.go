@@ -115,9 +115,9 @@ func still(t *testing.T) *wire {
 	t.Helper()
 	w := &wire{t: t, graph: graph.New(graph.Options{}), socket: -1}
 	w.apply("linux@h1",
-		graph.Event{Op: graph.PutNode, ID: "host", Metadata: graph.NewMetadata(graph.F("Type", graph.String("host")))},
+		graph.Event{Op: graph.PutNode, ID: hostID(), Metadata: graph.NewMetadata(graph.F("Type", graph.String("host")))},
 		graph.Event{Op: graph.PutNode, ID: "v0", Metadata: graph.NewMetadata(graph.F("Type", graph.String("veth")), graph.F("IfIndex", graph.Int(7)))},
-		owns("host", "v0"))
+		owns(hostID(), "v0"))
 	return w
 }
 

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,13 +17,31 @@ type outlet struct {
 	spool    *spool.Spool // nil before Run
 	accounts map[string]*account
 	dirty    map[string]bool // accounts that lost packets out of the spool since they were written
+	books    string          // the number of all accounts together, kept with them
+}
+
+// booksKey is where the spool has the number of the accounts: no account has this key.
+const booksKey = "books"
+
+func (o *outlet) number() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.books
 }
 
 func (o *outlet) begin(kept *spool.Spool, log *slog.Logger) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.spool, o.log, o.dirty = kept, log, map[string]bool{}
-	for key, data := range kept.State() {
+	state := kept.State()
+	if number, known := state[booksKey]; known {
+		o.books = string(number)
+		delete(state, booksKey)
+	} else {
+		o.books = strconv.FormatUint(kept.ID(), 16)
+		o.append(nil, []spool.Entry{{Key: booksKey, Value: []byte(o.books)}}, nil)
+	}
+	for key, data := range state {
 		a, err := restore(key, data)
 		if err != nil {
 			log.Warn("a ledger of an earlier process cannot be read", "capture", key, "error", err)
@@ -30,12 +49,6 @@ func (o *outlet) begin(kept *spool.Spool, log *slog.Logger) {
 		}
 		o.accounts[key] = a
 	}
-}
-
-func (o *outlet) find(key string) *account {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.accounts[key]
 }
 
 // account gives the ledger of a capture on a node, a new one if there is none.
@@ -109,9 +122,9 @@ func (o *outlet) append(payload []byte, entries []spool.Entry, costs []spool.Cos
 		return
 	}
 	for _, c := range dropped {
-		if a := o.accounts[c.Key]; a != nil && c.Packets > 0 {
+		if a := o.charged(c.Key); a != nil && c.Packets > 0 {
 			a.drop(c.Packets)
-			o.dirty[c.Key] = true
+			o.dirty[a.key] = true
 		}
 	}
 }

@@ -271,7 +271,7 @@ func (r *Runner) watch(ctx context.Context, sub *graph.Subscription, moved chan 
 func (r *Runner) reconcile(ctx context.Context) {
 	view := r.opts.Graph.View()
 	r.mu.Lock()
-	all, given, old := r.orders.Captures, r.given, maps.Clone(r.taps)
+	all, keep, given, old := r.orders.Captures, r.orders.Keep, r.given, maps.Clone(r.taps)
 	r.mu.Unlock()
 
 	type start struct {
@@ -285,17 +285,18 @@ func (r *Runner) reconcile(ctx context.Context) {
 	var absent []Status
 	kept := map[tapKey]bool{}
 	captures := map[string]bool{}
+	wantedKeys := map[string]bool{} // of accounts
+	for _, id := range keep {
+		captures[id] = true
+	}
 	for i := range all {
 		o := &all[i]
 		captures[o.Capture.UUID] = true
 		for _, node := range o.Nodes {
+			wantedKeys[accountKey(o.Capture.UUID, node.TID)] = true
 			where, state, err := locate(view, node.ID, listens(&o.Capture))
 			if err != nil {
-				s := Status{Capture: o.Capture, NodeID: node.ID, NodeTID: node.TID, State: state, Error: err.Error()}
-				if a := r.out.find(accountKey(o.Capture.UUID, node.TID)); a != nil {
-					s.Ledger, s.DownUpper = a.ledger()
-				}
-				absent = append(absent, s)
+				absent = append(absent, Status{Capture: o.Capture, NodeID: node.ID, NodeTID: node.TID, State: state, Error: err.Error()})
 				continue
 			}
 			key := tapKey{o.Capture.UUID, node.ID}
@@ -333,6 +334,7 @@ func (r *Runner) reconcile(ctx context.Context) {
 	r.mu.Unlock()
 	if given {
 		r.out.forget(func(a *account) bool { return !captures[a.capture] })
+		r.out.fold(wantedKeys)
 	}
 }
 

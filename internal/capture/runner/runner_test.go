@@ -74,6 +74,12 @@ func TestCaptureCountsWhatPasses(t *testing.T) {
 	}
 }
 
+func (o *outlet) find(key string) *account {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.accounts[key]
+}
+
 // only2 is the ledger of the one account, of a Runner that ended.
 func only2(r *Runner) flow.Ledger {
 	l, _ := r.out.find("c1/tid-v0").ledger()

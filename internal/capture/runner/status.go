@@ -2,6 +2,7 @@ package runner
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,22 +36,7 @@ type Count struct {
 
 // Captures says how each capture fares on each node of the orders, sorted by capture and node.
 func (r *Runner) Captures() []Status {
-	r.mu.Lock()
-	list := slices.Clone(r.absent)
-	for _, t := range r.taps {
-		state := t.state.Load()
-		s := Status{Capture: t.capture, NodeID: t.node.ID, NodeTID: t.node.TID, State: state.State, Error: state.Error, Port: state.Port}
-		a := t.account
-		a.mu.Lock()
-		s.Ledger, s.DownUpper, s.InterfaceDrops, s.Drifted, s.Zero = a.sum(), a.upper, a.observed.Dropped, a.drifted, a.zero
-		a.mu.Unlock()
-		s.ListenerFaults = t.listenerFaults()
-		list = append(list, s)
-	}
-	r.mu.Unlock()
-	slices.SortFunc(list, func(a, b Status) int {
-		return cmp.Or(cmp.Compare(a.Capture.UUID, b.Capture.UUID), cmp.Compare(a.NodeID, b.NodeID))
-	})
+	list, _ := r.survey()
 	return list
 }
 
@@ -91,7 +77,7 @@ func (s *Status) layer() graph.Value {
 		graph.F("PacketsReceived", graph.Int(int64(s.Ledger.Received))),
 		graph.F("PacketsDropped", graph.Int(int64(s.Ledger.Dropped()))),
 		graph.F("PacketsIfDropped", graph.Int(int64(s.InterfaceDrops))),
-		graph.F("Ledger", s.ledger()),
+		graph.F("Ledger", ledgerValue(&s.Ledger, s.DownUpper)),
 	)
 	if faults := listed(s.ListenerFaults); faults.Len() > 0 {
 		fields = append(fields, graph.F("ListenerFaults", graph.Object(faults)))
@@ -99,9 +85,9 @@ func (s *Status) layer() graph.Value {
 	return graph.Object(graph.NewMetadata(fields...))
 }
 
-// ledger is the ledger with the names of causes and faults, those that happened.
-func (s *Status) ledger() graph.Value {
-	l := &s.Ledger
+// ledgerValue is a ledger with the names of causes and faults, those that happened. upper says that what was lost while
+// the agent was down is an upper bound.
+func ledgerValue(l *flow.Ledger, upper bool) graph.Value {
 	number := func(key string, n uint64) graph.Field { return graph.F(key, graph.Int(int64(n))) }
 	fields := []graph.Field{
 		number("Received", l.Received), number("Counted", l.Counted), number("CountedBytes", l.CountedBytes), number("Reported", l.Reported),
@@ -110,7 +96,7 @@ func (s *Status) ledger() graph.Value {
 	var drops, faults []Count
 	for i, n := range l.Drops {
 		name := flow.Cause(i).String()
-		if flow.Cause(i) == flow.CauseDown && s.DownUpper {
+		if flow.Cause(i) == flow.CauseDown && upper {
 			name = downUpper
 		}
 		drops = append(drops, Count{name, n})
@@ -136,38 +122,42 @@ func listed(counts []Count) graph.Metadata {
 	return graph.NewMetadata(fields...)
 }
 
-// say puts the captures of each node into its metadata, where that does not say so already.
+// say puts the captures of each node into its metadata, and the sums into that of the host, where that does not say so
+// already.
 func (r *Runner) say() {
+	list, sums := r.survey()
 	byNode := map[string][]graph.Value{}
-	var nodes []string
-	for _, s := range r.Captures() {
-		if byNode[s.NodeID] == nil {
-			nodes = append(nodes, s.NodeID)
-		}
+	for _, s := range list {
 		byNode[s.NodeID] = append(byNode[s.NodeID], s.layer())
 	}
 	r.mu.Lock()
 	given, said, last := r.given, r.said, r.layers
 	r.mu.Unlock()
-	if !said && (!given && len(nodes) == 0) {
+	if !said && (!given && len(byNode) == 0) {
 		return // nothing to say, and nothing known yet that would be wrong to keep
 	}
 	view := r.opts.Graph.View()
+	total := r.sumsValue(sums)
+	host, there := r.hostNode(view)
+	fields := map[string][]graph.Field{}
+	for id, captures := range byNode {
+		fields[id] = append(fields[id], graph.F(layerKey, graph.List(captures...)))
+	}
+	if there && !total.IsZero() {
+		fields[host] = append(fields[host], graph.F(sumsKey, total))
+	}
 	var events []graph.Event
 	layers := map[string]bool{}
-	for _, id := range nodes {
+	for _, id := range slices.Sorted(maps.Keys(fields)) {
 		node, ok := view.Node(id)
 		if !ok {
 			continue
 		}
 		layers[id] = true
-		value := graph.List(byNode[id]...)
-		if shown, ok := node.Field(layerKey); said && ok && shown.Equal(value) {
+		if said && shows(node, fields[id]) {
 			continue
 		}
-		events = append(events, graph.Event{
-			Op: graph.PutLayer, ID: id, Rank: graph.RankCapture, Metadata: graph.NewMetadata(graph.F(layerKey, value)),
-		})
+		events = append(events, graph.Event{Op: graph.PutLayer, ID: id, Rank: graph.RankCapture, Metadata: graph.NewMetadata(fields[id]...)})
 	}
 	for id := range last {
 		if _, alive := view.Node(id); alive && !layers[id] {
@@ -185,8 +175,25 @@ func (r *Runner) say() {
 	r.mu.Unlock()
 }
 
+// shows tells whether a node has these fields, and neither of the two keys beside them.
+func shows(node graph.Node, fields []graph.Field) bool {
+	n := 0
+	for _, key := range []string{layerKey, sumsKey} {
+		if _, has := node.Field(key); has {
+			n++
+		}
+	}
+	return n == len(fields) && !slices.ContainsFunc(fields, func(f graph.Field) bool {
+		shown, ok := node.Field(f.Key)
+		return !ok || !shown.Equal(f.Value)
+	})
+}
+
 // collector shows the ledgers to Prometheus.
 type collector Runner
+
+// goneNodes is the label of all nodes that are not captured any more.
+const goneNodes = "gone"
 
 // Describe implements prometheus.Collector: the metrics come and go with the captures.
 func (c *collector) Describe(chan<- *prometheus.Desc) {}
@@ -206,24 +213,33 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			out <- m
 		}
 	}
+	ledger := func(l *flow.Ledger, capture, node string) {
+		send(received, prometheus.CounterValue, l.Received, capture, node)
+		send(counted, prometheus.CounterValue, l.Counted, capture, node)
+		for i, n := range l.Drops {
+			send(dropped, prometheus.CounterValue, n, capture, node, flow.Cause(i).String())
+		}
+		for i, n := range l.Faults {
+			send(faults, prometheus.CounterValue, n, capture, node, flow.Fault(i).String())
+		}
+	}
+	list, sums := r.survey()
 	seen := map[[2]string]bool{}
-	for _, s := range r.Captures() {
+	for _, s := range list {
 		if key := [2]string{s.Capture.UUID, s.NodeTID}; seen[key] {
 			continue
 		} else {
 			seen[key] = true
 		}
-		send(received, prometheus.CounterValue, s.Ledger.Received, s.Capture.UUID, s.NodeTID)
-		send(counted, prometheus.CounterValue, s.Ledger.Counted, s.Capture.UUID, s.NodeTID)
+		ledger(&s.Ledger, s.Capture.UUID, s.NodeTID)
 		send(flows, prometheus.GaugeValue, s.Ledger.FlowsLive, s.Capture.UUID, s.NodeTID)
-		for i, n := range s.Ledger.Drops {
-			send(dropped, prometheus.CounterValue, n, s.Capture.UUID, s.NodeTID, flow.Cause(i).String())
-		}
-		for i, n := range s.Ledger.Faults {
-			send(faults, prometheus.CounterValue, n, s.Capture.UUID, s.NodeTID, flow.Fault(i).String())
-		}
 		for _, c := range s.ListenerFaults {
 			send(heard, prometheus.CounterValue, c.N, s.Capture.UUID, s.NodeTID, c.Name)
+		}
+	}
+	for _, s := range sums {
+		if s.Gone != (flow.Ledger{}) {
+			ledger(&s.Gone, s.Capture, goneNodes)
 		}
 	}
 	r.out.mu.Lock()

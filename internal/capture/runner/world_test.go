@@ -17,6 +17,7 @@ import (
 	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/internal/capture/order"
+	"github.com/weft-net/weft/internal/probe"
 	"github.com/weft-net/weft/internal/testenv"
 	"github.com/weft-net/weft/skydive"
 )
@@ -47,13 +48,16 @@ func newWire(t *testing.T) *wire {
 	both := testenv.NewNamespaces(t, 2)
 	w := &wire{t: t, near: both[0], far: both[1], graph: graph.New(graph.Options{}), socket: -1}
 	w.apply("linux@h1",
-		graph.Event{Op: graph.PutNode, ID: "host", Metadata: graph.NewMetadata(graph.F("Type", graph.String("host")))},
+		graph.Event{Op: graph.PutNode, ID: hostID(), Metadata: graph.NewMetadata(graph.F("Type", graph.String("host")))},
 		graph.Event{Op: graph.PutNode, ID: "ns", Metadata: graph.NewMetadata(graph.F("Type", graph.String("netns")), graph.F("Path", graph.String(w.near.Path)))},
-		owns("host", "ns"))
+		owns(hostID(), "ns"))
 	w.plug()
 	t.Cleanup(func() { _ = unix.Close(w.socket) })
 	return w
 }
+
+// hostID is the id of the node of host h1.
+func hostID() string { return probe.GenID("h1", "host") }
 
 func owns(parent, child string) graph.Event {
 	return graph.Event{Op: graph.PutEdge, ID: parent + "-" + child, Parent: parent, Child: child, Metadata: graph.NewMetadata(graph.F("RelationType", graph.String("ownership")))}
@@ -76,11 +80,14 @@ func (w *wire) plug() {
 // link makes the pair, show tells the graph, and what the interface had counted when it was first heard of.
 func (w *wire) link() {
 	w.t.Helper()
-	w.near.IP("link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", w.far.Name)
+	w.near.IP("link", "add", "v0", "address", "02:00:00:00:00:01", "type", "veth", "peer", "name", "v1", "address", "02:00:00:00:00:02", "netns", w.far.Name)
 	w.near.IP("addr", "add", "10.9.0.1/24", "dev", "v0")
 	w.far.IP("addr", "add", "10.9.0.2/24", "dev", "v1")
 	w.far.IP("link", "set", "v1", "addrgenmode", "none", "up")
 	w.near.IP("link", "set", "v0", "addrgenmode", "none", "up")
+	// What is sent passes at once, and not when ARP has had an answer.
+	w.near.IP("neigh", "add", "10.9.0.2", "lladdr", "02:00:00:00:00:02", "dev", "v0")
+	w.far.IP("neigh", "add", "10.9.0.1", "lladdr", "02:00:00:00:00:01", "dev", "v1")
 	first, _, _ := strings.Cut(w.near.IP("-o", "link", "show", "v0"), ":")
 	if _, err := fmt.Sscan(first, &w.index); err != nil {
 		w.t.Fatal(err)
