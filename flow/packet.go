@@ -18,7 +18,8 @@ const (
 	LinkRawOpenBSD LinkType = 14
 )
 
-// Packet is one packet as a source gives it. Data is valid until the source's next Read.
+// Packet is one packet as it was captured. A table reads Data during Add and copies what it keeps, so the memory may be used
+// again as soon as Add has returned.
 type Packet struct {
 	Data      []byte // what was captured, from the link header on
 	Length    int    // bytes on the wire; less than len(Data) counts as len(Data)

@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/flow/pcapfile"
 	"github.com/weft-net/weft/internal/capture/filter"
-	"github.com/weft-net/weft/internal/capture/pcapfile"
 )
 
 // flowsFileOptions says what to make of capture files.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/flow/flowtest"
-	"github.com/weft-net/weft/internal/capture/pcapfile"
+	"github.com/weft-net/weft/flow/pcapfile"
 )
 
 // at is when the packets of these tests begin: 2023-11-14T22:13:20Z.

@@ -17,7 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/weft-net/weft/flow"
-	"github.com/weft-net/weft/internal/capture/pcapfile"
+	"github.com/weft-net/weft/flow/pcapfile"
 	"github.com/weft-net/weft/internal/testenv"
 )
 

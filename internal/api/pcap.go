@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/flow/pcapfile"
 	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/gremlin"
-	"github.com/weft-net/weft/internal/capture/pcapfile"
 	"github.com/weft-net/weft/skydive"
 )
 

@@ -16,11 +16,11 @@ import (
 	"time"
 
 	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/flow/pcapfile"
 	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/gremlin"
 	"github.com/weft-net/weft/internal/api"
 	"github.com/weft-net/weft/internal/api/apitest"
-	"github.com/weft-net/weft/internal/capture/pcapfile"
 	"github.com/weft-net/weft/internal/testenv"
 )
 

@@ -3,7 +3,7 @@
 // A [Source] is one ring, one file or one listener: it gives batches of packets and knows how
 // many it lost. What reads sources lives above (internal/capture/runner on an agent,
 // `weft flows FILE` on the command line); what implements them lives beside (afpacket,
-// pcapfile, sflow). One goroutine reads a Source and closes it; [Source.Wake] and
+// sflow). One goroutine reads a Source and closes it; [Source.Wake] and
 // [Source.Stats] may be called from any goroutine until Close has returned.
 package capture
 

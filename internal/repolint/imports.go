@@ -13,11 +13,12 @@ import (
 // From top to bottom: cmd/weft, internal/app, the other internal packages, gremlin, graph. skydive stands alone,
 // and client stands on it, so that both can be used without the server.
 var directions = map[string][]string{
-	"flow":    nil,
-	"graph":   nil,
-	"gremlin": {"graph"},
-	"skydive": nil,
-	"client":  {"flow", "skydive"},
+	"flow":          nil,
+	"flow/pcapfile": {"flow"},
+	"graph":         nil,
+	"gremlin":       {"graph"},
+	"skydive":       nil,
+	"client":        {"flow", "skydive"},
 
 	"internal/config":         nil,
 	"internal/auth":           {"skydive"},
@@ -26,18 +27,17 @@ var directions = map[string][]string{
 	"internal/probe/...":      {"graph", "internal/probe"},
 	"internal/bus":            {"graph", "internal/capture/order", "internal/config"},
 	"internal/bus/...":        {"graph", "internal/api", "internal/bus", "internal/config"},
-	"internal/api":            {"flow", "graph", "gremlin", "skydive", "internal/auth", "internal/capture/filter", "internal/capture/pcapfile", "internal/config", "internal/graphjson"},
+	"internal/api":            {"flow", "flow/pcapfile", "graph", "gremlin", "skydive", "internal/auth", "internal/capture/filter", "internal/config", "internal/graphjson"},
 	"internal/agent":          {"graph", "internal/bus", "internal/config", "internal/probe/..."},
 	"internal/analyzer":       {"flow", "graph", "gremlin", "skydive", "internal/api", "internal/bus/...", "internal/capture/order", "internal/config", "internal/graphjson", "internal/probe"},
 	"internal/app":            {"flow", "graph", "gremlin", "skydive", "internal/..."},
 	"internal/capture":        {"flow"},
 	"internal/capture/order":  {"skydive"},
-	"internal/capture/runner": {"flow", "graph", "gremlin", "skydive", "internal/capture/...", "internal/flowquery/row", "internal/probe"},
+	"internal/capture/runner": {"flow", "flow/pcapfile", "graph", "gremlin", "skydive", "internal/capture/...", "internal/flowquery/row", "internal/probe"},
 	"internal/capture/spool":  nil,
 
 	"internal/capture/afpacket": {"flow", "internal/capture", "internal/capture/filter"},
 	"internal/capture/filter":   {"flow"},
-	"internal/capture/pcapfile": {"flow"},
 	"internal/capture/datagram": nil,
 	"internal/capture/sflow":    {"flow", "internal/capture", "internal/capture/datagram"},
 	"internal/capture/netflow":  {"flow", "internal/capture/datagram"},
@@ -50,7 +50,7 @@ var directions = map[string][]string{
 	"internal/repolint/...":  {"internal/config"},
 	"internal/probe/table":   {"internal/probe/..."},
 
-	"cmd/...": {"client", "flow", "internal/capture/filter", "internal/capture/pcapfile", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config"},
+	"cmd/...": {"client", "flow", "flow/pcapfile", "internal/capture/filter", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config"},
 }
 
 // testSupport reports whether a package is for tests only: nothing that is shipped imports it.
@@ -64,10 +64,11 @@ var leaves = map[string][]string{
 		"github.com/cespare/xxhash/v2", "github.com/go-json-experiment/json", "github.com/gopacket/gopacket",
 		"google.golang.org/protobuf/encoding/protowire",
 	},
-	"graph":   nil, // the standard library only
-	"gremlin": nil,
-	"skydive": {"github.com/go-json-experiment/json", "google.golang.org/protobuf/encoding/protowire"},
-	"client":  {"github.com/go-json-experiment/json", "github.com/coder/websocket", "golang.org/x/time/rate"},
+	"flow/pcapfile": {"github.com/klauspost/compress"},
+	"graph":         nil, // the standard library only
+	"gremlin":       nil,
+	"skydive":       {"github.com/go-json-experiment/json", "google.golang.org/protobuf/encoding/protowire"},
+	"client":        {"github.com/go-json-experiment/json", "github.com/coder/websocket", "golang.org/x/time/rate"},
 }
 
 // homes says where a foreign module may be imported by code that is shipped.
@@ -77,7 +78,7 @@ var homes = map[string][]string{
 	"github.com/gopacket/gopacket":        {"flow", "internal/capture/..."},
 	"github.com/evanphx/json-patch":       {"internal/api"},
 	"github.com/getkin/kin-openapi":       nil, // tests compare the description with the handlers
-	"github.com/klauspost/compress":       {"internal/api", "internal/capture/pcapfile"},
+	"github.com/klauspost/compress":       {"flow/pcapfile", "internal/api"},
 	"github.com/knadh/koanf":              {"internal/config"},
 	"github.com/netsampler/goflow2":       {"internal/capture/sflow", "internal/capture/netflow"},
 	"github.com/schollz/progressbar":      {"cmd/..."},

@@ -19,9 +19,9 @@ import (
 
 	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/flow/flowtest"
+	"github.com/weft-net/weft/flow/pcapfile"
 	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/gremlin"
-	"github.com/weft-net/weft/internal/capture/pcapfile"
 	"github.com/weft-net/weft/internal/capture/sflow"
 	"github.com/weft-net/weft/internal/testenv"
 	"github.com/weft-net/weft/skydive"

@@ -12,7 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/weft-net/weft/flow"
-	"github.com/weft-net/weft/internal/capture/pcapfile"
+	"github.com/weft-net/weft/flow/pcapfile"
 )
 
 // seen is a packet as a test compares it.

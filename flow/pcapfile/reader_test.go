@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weft-net/weft/flow"
-	"github.com/weft-net/weft/internal/capture/pcapfile"
+	"github.com/weft-net/weft/flow/pcapfile"
 )
 
 var (

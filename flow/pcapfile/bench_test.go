@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/weft-net/weft/internal/capture/pcapfile"
+	"github.com/weft-net/weft/flow/pcapfile"
 )
 
 // BenchmarkReader reads a file of 2 million packets of which 96 bytes are kept, and looks at a byte of each.
