@@ -19,13 +19,10 @@ const (
 	extraFootprint = 768      // bytes that a stream takes, about
 )
 
-// show puts what a flow has into its report. A nil extra has nothing.
+// show puts what a flow has into its report, but for its packets: see tell. A nil extra has nothing.
 func (e *extra) show(f *Flow) {
 	if e == nil {
 		return
-	}
-	if e.told < len(e.raw) {
-		f.LastRawPackets = e.raw[e.told:len(e.raw):len(e.raw)]
 	}
 	f.RawPacketsCaptured = int64(len(e.raw))
 	f.DNS, f.DHCPv4, f.VRRPv2 = e.dns, e.dhcp, e.vrrp

@@ -62,15 +62,16 @@ func (t *Table) report(slot uint32, why Reason, finish FinishType) {
 	if h.flags&hotChild == 0 {
 		t.ledger.Reported += c.packets[0] + c.packets[1] - c.told[0] - c.told[2]
 	}
-	if t.options.Report != nil {
+	switch {
+	case t.options.Report == nil:
+	case e != nil && len(e.raw) > e.told:
+		t.tell(slot, e, why, finish)
+	default:
 		t.options.Report(t.show(slot, finish), why)
 	}
 	c.told = [4]uint64{c.packets[0], c.bytes[0], c.packets[1], c.bytes[1]}
 	c.since = h.last
 	h.flags |= hotReported
-	if e != nil {
-		e.told = len(e.raw)
-	}
 }
 
 // show returns a flow as of now, in memory that the next call uses again.

@@ -61,10 +61,11 @@ type Options struct {
 	ExtraLayers        ExtraLayers
 	Applications       *Applications // nil: the last layer names the application
 	// EndsOnly has Report called for Ended and Evicted alone. A flow that TCP ended then waits longer for late
-	// acknowledgements, since nobody watches.
+	// acknowledgements, since nobody watches, and its one report has all of its packets.
 	EndsOnly bool
 	// Report is called by the table's owner, within Add, Advance, Record and Close. f is reused after the call; its strings
-	// may be kept.
+	// may be kept. A report has up to 256 KiB of raw packets, or one that is longer; those beyond come in reports of
+	// their own, whose LastUpdateMetric counts nothing: Updated behind Started or Updated, and before Ended or Evicted.
 	Report func(f *Flow, why Reason)
 }
 
