@@ -15,7 +15,7 @@ func checkBPF(c *skydive.Capture) error {
 	_, err := filter.Compile(c.BPFFilter, flow.LinkEthernet, c.HeaderSize)
 	var syntax *filter.SyntaxError
 	if errors.As(err, &syntax) {
-		return fmt.Errorf("BPFFilter: position %d of %q: %s", syntax.Position, clip(c.BPFFilter), syntax.Text)
+		return fmt.Errorf("BPFFilter: at byte %d of %q: %s", syntax.Position, clip(c.BPFFilter), syntax.Text)
 	}
 	if err != nil {
 		return fmt.Errorf("BPFFilter %q: %w", clip(c.BPFFilter), err)

@@ -14,7 +14,7 @@ func TestFilterIsCompiledWhenACaptureIsCreated(t *testing.T) {
 		t.Errorf("got %v", m)
 	}
 	text := expect(t, s, 400, "POST", "/api/capture", `{"GremlinQuery":"G.V()","BPFFilter":"tcp porrt 80"}`)
-	if !strings.Contains(text, `invalid schema: BPFFilter: position 4 of "tcp porrt 80": `) {
+	if !strings.Contains(text, `invalid schema: BPFFilter: at byte 4 of "tcp porrt 80": `) {
 		t.Errorf("got %s", text)
 	}
 }

@@ -37,7 +37,7 @@ var directions = map[string][]string{
 	"internal/capture/spool":  nil,
 
 	"internal/capture/afpacket": {"flow", "internal/capture", "internal/capture/filter"},
-	"internal/capture/filter":   {"flow"},
+	"internal/capture/filter":   {"flow", "internal/spelling"},
 	"internal/capture/datagram": nil,
 	"internal/capture/sflow":    {"flow", "internal/capture", "internal/capture/datagram"},
 	"internal/capture/netflow":  {"flow", "internal/capture/datagram"},
@@ -45,12 +45,13 @@ var directions = map[string][]string{
 	"internal/flowstore":     {"flow", "graph", "gremlin", "internal/api", "internal/bus", "internal/flowquery/row"},
 	"internal/flowquery":     {"flow", "internal/flowquery/row", "graph", "gremlin", "internal/bus", "internal/capture/filter", "internal/flowstore"},
 	"internal/flowquery/row": {"flow", "graph", "gremlin"},
+	"internal/spelling":      nil,
 	"internal/testenv":       nil,
 	"internal/repolint":      nil,
 	"internal/repolint/...":  {"internal/config"},
 	"internal/probe/table":   {"internal/probe/..."},
 
-	"cmd/...": {"client", "flow", "flow/pcapfile", "internal/capture/filter", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config"},
+	"cmd/...": {"client", "flow", "flow/pcapfile", "internal/capture/filter", "gremlin", "graph", "skydive", "internal/app", "internal/auth", "internal/config", "internal/spelling"},
 }
 
 // testSupport reports whether a package is for tests only: nothing that is shipped imports it.

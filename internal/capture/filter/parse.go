@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"github.com/weft-net/weft/internal/spelling"
 )
 
 // node is a node of a parsed expression.
@@ -78,7 +80,7 @@ func parse(expression string) (*node, error) {
 		return nil, err
 	}
 	if left := p.peek(); left.text != "" {
-		return nil, p.fail(left, "%q: and, or, or the end was expected", left.text)
+		return nil, p.fail(left, "%q: and, or, or the end was expected"+seeManual, left.text)
 	}
 	return tree, nil
 }
@@ -106,10 +108,26 @@ func (p *parser) accept(texts ...string) bool {
 
 func (p *parser) fail(t token, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
-	if t.text == "" {
-		text = "the expression ends too early"
+	near := spelling.Nearest(t.text, words[:])
+	switch {
+	case t.text == "":
+		text = "the expression ends too early: see pcap-filter(7)"
+	case near == "" || near == t.text:
+	case strings.HasSuffix(text, seeManual):
+		text = strings.TrimSuffix(text, seeManual) + ": did you mean " + near + "?"
+	default:
+		text += "; did you mean " + near + "?"
 	}
 	return &SyntaxError{p.expression, t.at, text}
+}
+
+// seeManual ends the texts about words that are wrong where they are, when no word is near.
+const seeManual = ": see pcap-filter(7)"
+
+// words are those that say what comes behind them, or are conditions on their own.
+var words = [...]string{
+	"and", "or", "not", "src", "dst", "host", "net", "mask", "port", "portrange", "proto", "broadcast", "multicast", "less", "greater",
+	"len", "vlan", "ether", "ip", "ip6", "arp", "rarp", "tcp", "udp", "sctp", "icmp", "icmp6", "igmp", "vrrp", "esp", "pim",
 }
 
 // sequence reads terms joined by and and or, which bind alike and from left to right.
@@ -291,7 +309,7 @@ func (p *parser) bare(n *node) error {
 	if looksLikeValue(t.text) {
 		return p.fail(t, "%q: a word that says what it is was expected, such as host, net or port", t.text)
 	}
-	return p.fail(t, "%q is not understood; names of hosts are not looked up", t.text)
+	return p.fail(t, "%q is not understood; names of hosts are not looked up"+seeManual, t.text)
 }
 
 // addressee takes the address of a host, or of a card.

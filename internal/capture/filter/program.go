@@ -16,7 +16,7 @@ type SyntaxError struct {
 }
 
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("filter %q: at byte %d: %s", e.Expression, e.Position, e.Text)
+	return fmt.Sprintf("filter: at byte %d of %q: %s", e.Position, e.Expression, e.Text)
 }
 
 // Program is a compiled expression.
