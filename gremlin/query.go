@@ -65,3 +65,13 @@ func (q *Query) Live() bool {
 	}
 	return true
 }
+
+// ReadsPackets reports whether the query looks into packets that captures kept, whatever it makes of them.
+func (q *Query) ReadsPackets() bool {
+	for _, s := range q.plan {
+		if s.out == kindPackets {
+			return true
+		}
+	}
+	return false
+}

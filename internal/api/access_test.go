@@ -145,6 +145,30 @@ func TestAccess(t *testing.T) {
 	}
 }
 
+func TestGuestsReadFlowsButNotPackets(t *testing.T) {
+	s := guarded(t)
+	_, admin := logIn(t, s, "ada", "ada")
+	_, guest := logIn(t, s, "gus", "gus")
+	for _, c := range []struct {
+		query      string
+		guest, ada int
+	}{
+		{"G.Flows()", 200, 200},
+		{"G.Flows().Metrics()", 200, 200},
+		{"G.Flows().RawPackets()", 403, 200},
+		{"G.Flows().RawPackets().BPF('tcp')", 403, 200},
+		{"G.V().Flows().RawPackets().BPF('tcp[20] = 65').Count()", 403, 200},
+		{"G.At('-1m').Flows().rawpackets()", 403, 400},
+	} {
+		body := `{"GremlinQuery":"` + c.query + `"}`
+		text := expect(t, s, c.guest, "POST", "/api/topology", body, "X-Auth-Token", guest.Token)
+		if c.guest == 403 && text != "RawPackets shows what is in packets, which the role guest may not read: ask for the role admin\n" {
+			t.Errorf("%s: %s", c.query, text)
+		}
+		expect(t, s, c.ada, "POST", "/api/topology", body, "X-Auth-Token", admin.Token)
+	}
+}
+
 // TestEveryRouteHasAnAccessRule keeps a new endpoint from being open by accident.
 func TestEveryRouteHasAnAccessRule(t *testing.T) {
 	s := guarded(t)

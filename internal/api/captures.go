@@ -66,8 +66,8 @@ func (k *captures) get(ctx context.Context, id string) ([]byte, error) {
 
 func (k *captures) create(ctx context.Context, body []byte, ttl time.Duration) ([]byte, error) {
 	var c skydive.Capture
-	if err := json.Unmarshal(body, &c, json.MatchCaseInsensitiveNames(true)); err != nil {
-		return nil, failf(http.StatusBadRequest, "body: %w", err)
+	if err := decodeBody(body, &c); err != nil {
+		return nil, err
 	}
 	if err := checkCapture(&c); err != nil {
 		return nil, failf(http.StatusBadRequest, "invalid schema: %w", err)

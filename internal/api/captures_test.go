@@ -77,13 +77,13 @@ func TestCaptureThatCannotBeIsRefusedWithARemedy(t *testing.T) {
 		{"raw packets", with(`"RawPacketLimit":-2`), "RawPacketLimit is -2: give a number from -1 to 10000 (-1 keeps as many as there is room for)"},
 		{"a header size", with(`"HeaderSize":70000`), "HeaderSize is 70000: give a number from 0 to 65535"},
 		{"sampling", with(`"SamplingRate":2000000`), "SamplingRate is 2000000: give a number from 0 to 1000000"},
-		{"negative sampling", with(`"SamplingRate":-1`), "unmarshal JSON number -1"},
+		{"negative sampling", with(`"SamplingRate":-1`), "SamplingRate is the number -1"},
 		{"a key mode", with(`"LayerKeyMode":"L4"`), `LayerKeyMode is "L4": use L2, which tells flows apart by their MAC addresses too, or L3`},
 		{"extra layers", with(`"ExtraLayers":8`), "ExtraLayers is 8: add up VRRP 1, DNS 2 and DHCPv4 4"},
 		{"a name", with(`"Name":"a\u0007"`), "Name has characters that cannot be shown"},
 		{"a long name", with(`"Name":"` + strings.Repeat("x", 5000) + `"`), "Name is longer than 4096 bytes"},
 		{"an id", with(`"UUID":"../x"`), `UUID "../x" has characters other than letters, digits, '-' and '_'`},
-		{"no object", `[]`, "unmarshal JSON array"},
+		{"no object", `[]`, "the body is a list, but takes an object"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := expect(t, s, 400, "POST", "/api/capture", c.body); !strings.Contains(got, c.want) {

@@ -2,7 +2,9 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -54,15 +56,35 @@ var emptyStatus = map[string]string{
 	"Probes":   `{}`,
 }
 
-// config answers GET /api/config/{key}. An unknown key gives "", as in Skydive.
+// config answers GET /api/config/{key}. An unknown key gives "", as in Skydive, and a warning that names the nearest one.
 func (s *Server) config(w http.ResponseWriter, r *http.Request) error {
-	var value any = ""
+	key := r.PathValue("key")
 	if s.deps.Config != nil {
-		if found, ok := s.deps.Config(r.PathValue("key")); ok {
-			value = found
+		if found, ok := s.deps.Config(key); ok {
+			return writeJSON(w, r, found)
 		}
 	}
-	return writeJSON(w, r, value)
+	text := fmt.Sprintf("unknown setting %q", key)
+	if s.deps.Config != nil {
+		tree, _ := s.deps.Config("")
+		if near := nearestWord(key, settings("", tree)); near != "" {
+			text += fmt.Sprintf(": did you mean %q?", near)
+		}
+	}
+	w.Header().Add(skydive.HeaderWarning, headerText(text))
+	return writeJSON(w, r, "")
+}
+
+// settings lists the dotted keys of a tree of settings, sorted.
+func settings(prefix string, tree any) (keys []string) {
+	below, is := tree.(map[string]any)
+	if !is {
+		return []string{strings.TrimSuffix(prefix, ".")}
+	}
+	for _, key := range slices.Sorted(maps.Keys(below)) {
+		keys = append(keys, settings(prefix+key+".", below[key])...)
+	}
+	return keys
 }
 
 // health answers GET /healthz.

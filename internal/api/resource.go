@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -28,19 +29,20 @@ var errUnchanged = &httpError{status: http.StatusNotModified, err: fmt.Errorf("u
 
 // resourceKind is one line of the table of resources.
 type resourceKind struct {
-	kind   string // as in Store, and the path below /api
-	title  string // in messages
-	schema string // of the OpenAPI description
+	kind   string   // as in Store, and the path below /api
+	title  string   // in messages
+	schema string   // of the OpenAPI description
+	fields []string // of a body
 	open   func(*Server, resourceKind) resource
 }
 
 func resourceKinds() []resourceKind {
 	return []resourceKind{
-		{kind: KindNode, title: "Node", schema: "Node", open: openNodes},
-		{kind: KindEdge, title: "Edge", schema: "Edge", open: openEdges},
-		{kind: KindNodeRule, title: "NodeRule", schema: "NodeRule", open: openRules},
-		{kind: KindEdgeRule, title: "EdgeRule", schema: "EdgeRule", open: openRules},
-		{kind: KindCapture, title: "Capture", schema: "Capture", open: openCaptures},
+		{kind: KindNode, title: "Node", schema: "Node", fields: fieldsOf(reflect.TypeFor[skydive.Node]()), open: openNodes},
+		{kind: KindEdge, title: "Edge", schema: "Edge", fields: fieldsOf(reflect.TypeFor[skydive.Edge]()), open: openEdges},
+		{kind: KindNodeRule, title: "NodeRule", schema: "NodeRule", fields: fieldsOf(reflect.TypeFor[skydive.NodeRule]()), open: openRules},
+		{kind: KindEdgeRule, title: "EdgeRule", schema: "EdgeRule", fields: fieldsOf(reflect.TypeFor[skydive.EdgeRule]()), open: openRules},
+		{kind: KindCapture, title: "Capture", schema: "Capture", fields: fieldsOf(reflect.TypeFor[skydive.CaptureState]()), open: openCaptures},
 	}
 }
 
@@ -90,7 +92,7 @@ func (s *Server) getResource(target resource, k resourceKind, w http.ResponseWri
 	return writeText(w, append(text, '\n'))
 }
 
-func (s *Server) createResource(target resource, _ resourceKind, w http.ResponseWriter, r *http.Request) error {
+func (s *Server) createResource(target resource, k resourceKind, w http.ResponseWriter, r *http.Request) error {
 	ttl, err := resourceTTL(r)
 	if err != nil {
 		return err
@@ -103,6 +105,7 @@ func (s *Server) createResource(target resource, _ resourceKind, w http.Response
 	if err != nil {
 		return err
 	}
+	warnOfFields(w.Header(), body, k.fields)
 	return writeText(w, text)
 }
 
@@ -136,6 +139,7 @@ func (s *Server) patchResource(target resource, k resourceKind, w http.ResponseW
 	case err != nil:
 		return k.missing(id, err)
 	}
+	warnOfFields(w.Header(), patched, k.fields)
 	return writeText(w, text)
 }
 

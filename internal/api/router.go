@@ -61,8 +61,9 @@ func (s *Server) endpoint(entry route) http.Handler {
 			s.refuse(answer, r, err)
 			return
 		}
+		r = withRole(r, role)
 		if ws {
-			if err := handle(w, withRole(r, role)); err != nil {
+			if err := handle(w, r); err != nil {
 				s.writeError(answer, r, err)
 			}
 			return
@@ -126,7 +127,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// roleKey is where the context of a WebSocket's request has the role of its user.
+// roleKey is where the context of a request has the role of its user.
 type roleKey struct{}
 
 func withRole(r *http.Request, role auth.Role) *http.Request {

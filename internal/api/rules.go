@@ -40,8 +40,8 @@ func (k *rules) check(body []byte, id string) (string, []byte, error) {
 }
 
 func checkRule[T rule](body []byte, id string, into T, idOf func(T) *string, valid func(T) error) (string, []byte, error) {
-	if err := json.Unmarshal(body, into, json.MatchCaseInsensitiveNames(true)); err != nil {
-		return "", nil, failf(http.StatusBadRequest, "body: %w", err)
+	if err := decodeBody(body, into); err != nil {
+		return "", nil, err
 	}
 	own := idOf(into)
 	switch {

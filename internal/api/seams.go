@@ -198,7 +198,7 @@ type Deps struct {
 	// Speaks says whether an origin still watches what its elements stand for. They
 	// cannot be deleted by others then; nil: none does.
 	Speaks func(origin string) bool
-	// Config looks up a dotted key for /api/config; values of secret keys come back
+	// Config looks up a dotted key for /api/config, "" for the tree of all; values of secret keys come back
 	// hidden.
 	Config func(key string) (any, bool)
 

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/gremlin"
+	"github.com/weft-net/weft/internal/auth"
 	"github.com/weft-net/weft/internal/graphjson"
 	"github.com/weft-net/weft/skydive"
 )
@@ -118,6 +120,7 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 	for _, warning := range result.Warnings() {
 		w.Header().Add(skydive.HeaderWarning, headerText(warning))
 	}
+	warnOfFields(w.Header(), data, queryFields())
 	accept := r.Header.Get("Accept")
 	switch {
 	case accept == skydive.ContentGraphviz:
@@ -140,6 +143,8 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
+func queryFields() []string { return fieldsOf(reflect.TypeFor[skydive.TopologyParams]()) }
+
 func (s *Server) queryParams(data []byte) (params skydive.TopologyParams, err error) {
 	if len(strings.TrimSpace(string(data[:min(len(data), 64)]))) == 0 && len(data) <= 64 {
 		return params, nil
@@ -148,17 +153,20 @@ func (s *Server) queryParams(data []byte) (params skydive.TopologyParams, err er
 	if err := decoder.Valid(data); err != nil {
 		return params, fmt.Errorf("body: %w", err)
 	}
-	if err := json.Unmarshal(data, &params, json.MatchCaseInsensitiveNames(true)); err != nil {
-		return params, failf(http.StatusBadRequest, `body: want {"GremlinQuery":"…"}: %w`, err)
-	}
-	return params, nil
+	return params, decodeBody(data, &params)
 }
+
+// objectPackets is the object of the access rules that stands for what is in packets.
+const objectPackets = "packets"
 
 // evaluate runs a query for a request; it ends when the client leaves.
 func (s *Server) evaluate(r *http.Request, text string) (*gremlin.Result, error) {
 	query, err := gremlin.Parse(text)
 	if err != nil {
 		return nil, queryError(err)
+	}
+	if role := roleIn(r.Context()); query.ReadsPackets() && !role.Allows(objectPackets, read) {
+		return nil, failf(http.StatusForbidden, "RawPackets shows what is in packets, which the role %s may not read: ask for the role %s", role, auth.RoleAdmin)
 	}
 	leave, err := s.queries.enter(r.Context())
 	if err != nil {
