@@ -185,12 +185,36 @@ func flowQuery(ctx context.Context, b *bench) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
+	reduced := func(query string) (time.Duration, error) {
+		median, _, err := distribution(20, func(int) error {
+			n, err := w.count(ctx, query)
+			if err == nil && n == 0 {
+				err = fmt.Errorf("%s gives 0", query)
+			}
+			return err
+		})
+		return median, err
+	}
+	count, err := reduced("G.Flows().Count()")
+	if err != nil {
+		return nil, err
+	}
+	few, err := reduced("G.Flows().Has('Network','10.0.0.1').Count()")
+	if err != nil {
+		return nil, err
+	}
+	sum, err := reduced("G.Flows().Sum('Metric.ABBytes')")
+	if err != nil {
+		return nil, err
+	}
 	memory, err := w.memory()
 	if err != nil {
 		return nil, err
 	}
 	return []figure{
 		judged(within(millis(median), 20), "%.2f ms", millis(median)),
+		judged(within(millis(count), 100), "Count() %.2f ms", millis(count)),
+		info("of an address %.2f ms, Sum('Metric.ABBytes') of all %.1f ms", millis(few), millis(sum)),
 		info("%s live flows; 95 %% within %.2f ms; of an address in none of them, so that all are looked at, %.2f ms, 95 %% within %.2f ms; the process holds %.0f MB",
 			grouped(live), millis(p95), millis(all), millis(all95), megabytes(memory)),
 	}, nil

@@ -23,8 +23,7 @@ type Prefilter struct {
 func (t *Table) Scan(cursor uint64, budget int, pre *Prefilter, yield func(*Flow) bool) (next uint64, done bool) {
 	var c conditions
 	c.set(pre)
-	slot := uint32(min(cursor, uint64(t.used)))
-	end := uint32(min(uint64(t.used), uint64(slot)+uint64(max(budget, 1))))
+	slot, end := t.scanned(cursor, budget)
 	for ; slot < end; slot++ {
 		h := t.hotAt(slot)
 		if h.key[keyKind] == 0 || !c.hot(h) {
@@ -42,6 +41,23 @@ func (t *Table) Scan(cursor uint64, budget int, pre *Prefilter, yield func(*Flow
 		}
 	}
 	return uint64(slot), slot >= t.used
+}
+
+// Count says how many flows a Scan without a prefilter would yield; its cursor and budget are those of Scan.
+func (t *Table) Count(cursor uint64, budget int) (flows int, next uint64, done bool) {
+	slot, end := t.scanned(cursor, budget)
+	for ; slot < end; slot++ {
+		if t.hotAt(slot).key[keyKind] != 0 {
+			flows++
+		}
+	}
+	return flows, uint64(slot), slot >= t.used
+}
+
+// scanned are the slots that a scan looks at.
+func (t *Table) scanned(cursor uint64, budget int) (slot, end uint32) {
+	slot = uint32(min(cursor, uint64(t.used)))
+	return slot, uint32(min(uint64(t.used), uint64(slot)+uint64(max(budget, 1))))
 }
 
 // address is an address as keys have it.

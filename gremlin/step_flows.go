@@ -30,14 +30,34 @@ func runFlows(x *exec, i int, s *planStep, in stream) stream {
 	cond := pushDown(x.steps[i+1:], q)
 	q.Filter = s.cond.and(cond).flowFilter()
 	out := stream{kind: kindFlows, scope: in.scope, query: q}
-	out.flows = func(yield func(Flow) bool) {
+	source := x.engine.opts.Flows
+	// somewhere finds the nodes; false when there are none that flows can be of.
+	somewhere := func(q *FlowQuery) bool {
 		if !q.AllNodes {
-			if q.NodeTIDs = captureTIDs(x, nodesOf(in)); len(q.NodeTIDs) == 0 || x.err != nil {
-				return
+			q.NodeTIDs = captureTIDs(x, nodesOf(in))
+		}
+		return (q.AllNodes || len(q.NodeTIDs) > 0) && x.err == nil
+	}
+	if reducer, ok := source.(FlowReducer); ok && q.Live {
+		out.reduction = planReduction(x.steps, i+1)
+		if r := out.reduction; r != nil {
+			r.q = FlowQuery{Live: true, AllNodes: q.AllNodes, Limit: -1, Warn: q.Warn, From: q.From, To: q.To}
+			r.q.Filter = s.cond.and(r.cond).flowFilter()
+			x.stats[i].index = "reduced where the flows are"
+			r.run = func(what FlowReduction, q *FlowQuery) (*FlowTotal, error) {
+				if !somewhere(q) {
+					return what.New(), nil
+				}
+				total, err := reducer.Reduce(x.ctx, *q, what)
+				if err != nil {
+					return nil, fmt.Errorf("flows: %w", err)
+				}
+				return total, nil
 			}
 		}
-		source := x.engine.opts.Flows
-		if source == nil {
+	}
+	out.flows = func(yield func(Flow) bool) {
+		if !somewhere(q) || source == nil {
 			return
 		}
 		for f, err := range source.Flows(x.ctx, *q) {
@@ -171,6 +191,10 @@ func firstNode(x *exec, g *scope, cond *condition, f Flow, field string, keys ..
 // runFlowMetrics gives the metrics of flows.
 func runFlowMetrics(x *exec, i int, _ *planStep, in stream) stream {
 	out := stream{kind: kindMetrics, scope: in.scope, table: newTable()}
+	if r := in.reduction; r != nil && r.at == i+1 {
+		out.reduction = r
+		return out
+	}
 	for f := range in.flows {
 		rows, err := x.engine.opts.Flows.Metrics(x.ctx, *in.query, f)
 		if err != nil {

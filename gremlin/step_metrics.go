@@ -105,34 +105,65 @@ func isCounter(name string, v graph.Value) bool {
 
 // sumMetrics adds all metrics up to one, from the first Start to the last Last; null when there is none.
 func sumMetrics(t *table) graph.Value {
-	sums := map[string]*sum{}
-	var start, last int64
-	n := 0
+	total := metricSums{sums: map[string]*sum{}}
 	for _, rows := range t.rows {
 		for _, row := range rows {
-			s, l := span(row)
-			if n == 0 || s < start {
-				start = s
-			}
-			if n == 0 || l > last {
-				last = l
-			}
-			n++
-			for name, v := range row.All() {
-				if !isCounter(name, v) {
-					continue
-				}
-				if sums[name] == nil {
-					sums[name] = &sum{}
-				}
-				sums[name].add(v)
-			}
+			total.add(row)
 		}
 	}
-	if n == 0 {
+	return total.value()
+}
+
+// metricSums is the sum of metrics so far.
+type metricSums struct {
+	sums        map[string]*sum
+	start, last int64
+	rows        int
+}
+
+func (m *metricSums) add(row graph.Metadata) {
+	start, last := span(row)
+	m.extend(start, last, 1)
+	for name, v := range row.All() {
+		if isCounter(name, v) {
+			m.of(name).add(v)
+		}
+	}
+}
+
+func (m *metricSums) merge(o metricSums) {
+	if o.rows > 0 {
+		m.extend(o.start, o.last, o.rows)
+	}
+	for name, s := range o.sums {
+		m.of(name).merge(*s)
+	}
+}
+
+func (m *metricSums) extend(start, last int64, rows int) {
+	if m.rows == 0 || start < m.start {
+		m.start = start
+	}
+	if m.rows == 0 || last > m.last {
+		m.last = last
+	}
+	m.rows += rows
+}
+
+func (m *metricSums) of(name string) *sum {
+	s := m.sums[name]
+	if s == nil {
+		s = &sum{}
+		m.sums[name] = s
+	}
+	return s
+}
+
+func (m *metricSums) value() graph.Value {
+	if m.rows == 0 {
 		return graph.Null()
 	}
-	return graph.Object(metric(sums, start, last))
+	return graph.Object(metric(m.sums, m.start, m.last))
 }
 
 func metric(sums map[string]*sum, start, last int64) graph.Metadata {

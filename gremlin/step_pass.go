@@ -94,7 +94,7 @@ func slice[T any](x *exec, rows iter.Seq[T], from, to int64) iter.Seq[T] {
 
 // runDedup passes the first of the rows that are equal: in their id, or in the values of the keys. Rows that have none
 // of the keys all pass, as in Skydive.
-func runDedup(x *exec, _ int, s *planStep, in stream) stream {
+func runDedup(x *exec, i int, s *planStep, in stream) stream {
 	out := in
 	switch in.kind {
 	case kindNodes:
@@ -113,18 +113,27 @@ func runDedup(x *exec, _ int, s *planStep, in stream) stream {
 		}
 		out = stream{kind: kindNodes, scope: in.scope, nodes: dedup(x, nodes, elementKey(s.keys, nodeElement))}
 	case kindValues:
+		if total := x.reduced(i, in); total != nil {
+			out.values = total.values(x, i)
+			break
+		}
 		out.values = dedup(x, in.values, func(v graph.Value, b []byte) ([]byte, bool) {
 			return v.AppendJSON(b), true
 		})
 	case kindFlows:
 		out.flows = dedup(x, in.flows, func(f Flow, b []byte) ([]byte, bool) {
-			if len(s.keys) == 0 {
-				return append(b, f.UUID()...), true
-			}
-			return fieldsKey(s.keys, f.Field, b)
+			return flowKey(s.keys, f, b)
 		})
 	}
 	return out
+}
+
+// flowKey appends what tells flows apart; false when a flow has none of the keys.
+func flowKey(keys []string, f Flow, b []byte) ([]byte, bool) {
+	if len(keys) == 0 {
+		return append(b, f.UUID()...), true
+	}
+	return fieldsKey(keys, f.Field, b)
 }
 
 // elementKey makes the function that tells elements apart.

@@ -10,7 +10,7 @@ import (
 // runValues gives the value of a key for each row that has it. Empty lists and objects are left out, as in Skydive.
 func runValues(x *exec, i int, s *planStep, in stream) stream {
 	key := s.keys[0]
-	out := stream{kind: kindValues, scope: in.scope}
+	out := stream{kind: kindValues, scope: in.scope, reduction: in.reduction}
 	switch in.kind {
 	case kindNodes:
 		out.values = elementValues(x, in.nodes, key, nodeElement)
@@ -21,7 +21,7 @@ func runValues(x *exec, i int, s *planStep, in stream) stream {
 			for f := range in.flows {
 				v, ok := f.Field(key)
 				if !ok {
-					x.fail(i, fmt.Errorf("flow %s has no field '%s'", f.UUID(), key))
+					x.fail(i, noField(f, key))
 					return
 				}
 				if !yield(v) {
@@ -42,6 +42,8 @@ func runValues(x *exec, i int, s *planStep, in stream) stream {
 	}
 	return out
 }
+
+func noField(f Flow, key string) error { return fmt.Errorf("flow %s has no field '%s'", f.UUID(), key) }
 
 func elementValues[T any](x *exec, rows iter.Seq[T], key string, element func(T) graph.Element) iter.Seq[graph.Value] {
 	return func(yield func(graph.Value) bool) {
@@ -102,7 +104,10 @@ var elementFields = [...]string{"@ID", "@Host", "@Origin", "@CreatedAt", "@Updat
 
 // runKeys gives the names of the fields that any of the rows has, each once: those of elements, then those of the
 // metadata, with the keys within objects as dotted names.
-func runKeys(x *exec, _ int, s *planStep, in stream) stream {
+func runKeys(x *exec, i int, _ *planStep, in stream) stream {
+	if total := x.reduced(i, in); total != nil {
+		return stream{kind: kindValues, scope: in.scope, values: total.values(x, i)}
+	}
 	names := func(yield func(string) bool) {
 		switch in.kind {
 		case kindNodes:
@@ -177,7 +182,10 @@ func metadataKeys(prefix string, m graph.Metadata, yield func(string) bool) bool
 }
 
 // runCount counts rows; of metrics, sockets and the like, what they belong to.
-func runCount(x *exec, _ int, _ *planStep, in stream) stream {
+func runCount(x *exec, i int, _ *planStep, in stream) stream {
+	if total := x.reduced(i, in); total != nil {
+		return stream{kind: kindScalar, scope: in.scope, scalar: graph.Int(in.reduction.count(total))}
+	}
 	var n int64
 	switch in.kind {
 	case kindNodes:
@@ -206,6 +214,13 @@ func count[T any](rows iter.Seq[T]) (n int64) {
 // runSum adds up the numbers under a key. Rows without the key count nothing; a value that is no number is an error.
 func runSum(x *exec, i int, s *planStep, in stream) stream {
 	out := stream{kind: kindScalar, scope: in.scope}
+	if total := x.reduced(i, in); total != nil {
+		out.scalar = total.sum.value()
+		if in.kind == kindMetrics && len(s.keys) == 0 {
+			out.scalar = total.metrics.value()
+		}
+		return out
+	}
 	if in.kind == kindMetrics && len(s.keys) == 0 {
 		out.scalar = sumMetrics(in.table)
 		return out
@@ -213,7 +228,7 @@ func runSum(x *exec, i int, s *planStep, in stream) stream {
 	var sum sum
 	add := func(what string, v graph.Value, ok bool) bool {
 		if ok && !sum.add(v) {
-			x.fail(i, fmt.Errorf("%s: the value %s is not a number and cannot be summed", what, shorten(v.String())))
+			x.fail(i, noNumber(what, v))
 			return false
 		}
 		return x.tick()
@@ -260,6 +275,10 @@ func runSum(x *exec, i int, s *planStep, in stream) stream {
 	return out
 }
 
+func noNumber(what string, v graph.Value) error {
+	return fmt.Errorf("%s: the value %s is not a number and cannot be summed", what, shorten(v.String()))
+}
+
 // sum adds whole numbers exactly, until one that is not whole turns up.
 type sum struct {
 	whole int64
@@ -284,6 +303,12 @@ func (s *sum) add(v graph.Value) bool {
 		return false
 	}
 	return true
+}
+
+func (s *sum) merge(o sum) {
+	s.whole += o.whole
+	s.real += o.real
+	s.float = s.float || o.float
 }
 
 func (s *sum) value() graph.Value {

@@ -75,6 +75,9 @@ type stream struct {
 	paths  iter.Seq[[]graph.Node]
 	flows  iter.Seq[Flow]
 	query  *FlowQuery // behind flows: what was asked of the source
+
+	reduction *reduction // behind flows of now: what a step to come makes of them, and may do without them
+
 	scalar graph.Value
 	table  *table // metrics, next hops, sockets, packets, groups
 }

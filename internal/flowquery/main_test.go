@@ -44,6 +44,19 @@ func (h *held) Flows(ctx context.Context, q *gremlin.FlowQuery) iter.Seq2[*flow.
 	}
 }
 
+func (h *held) Reduce(ctx context.Context, q *gremlin.FlowQuery, r gremlin.FlowReduction) (*gremlin.FlowTotal, error) {
+	total := r.New()
+	for f, err := range h.Flows(ctx, q) {
+		if err != nil {
+			return nil, err
+		}
+		if !total.Add(row.Row{Flow: f}) {
+			break
+		}
+	}
+	return total, nil
+}
+
 func (h *held) RawPackets(_ context.Context, uuids []string) (map[string][]flow.RawPacket, error) {
 	found := map[string][]flow.RawPacket{}
 	for _, uuid := range uuids {

@@ -26,6 +26,7 @@ import (
 const (
 	flowsVerb   = "flows"
 	packetsVerb = "packets"
+	reduceVerb  = "reduce"
 	partBytes   = 128 << 10 // of a part of an answer, about
 	mostAnswers = 16        // given at once by one agent
 	mostUUIDs   = 100_000   // of a question for packets
@@ -36,6 +37,8 @@ type Live interface {
 	// Flows gives the flows that the query wants: filtered, and at most Offset+Limit where that is safe. A flow is
 	// the caller's until the next one.
 	Flows(ctx context.Context, q *gremlin.FlowQuery) iter.Seq2[*flow.Flow, error]
+	// Reduce gives what the reduction makes of the flows that Flows would give.
+	Reduce(ctx context.Context, q *gremlin.FlowQuery, r gremlin.FlowReduction) (*gremlin.FlowTotal, error)
 	// RawPackets gives the packets kept of flows, by UUID.
 	RawPackets(ctx context.Context, uuids []string) (map[string][]flow.RawPacket, error)
 }
@@ -51,6 +54,29 @@ func Serve(conn *bus.Conn, live Live) (stop func(), err error) {
 		return sayFlows(live.Flows(ctx, q), say)
 	})
 	if err != nil {
+		return nil, fmt.Errorf("flow queries: %w", err)
+	}
+	reductions, err := conn.OnAsk(reduceVerb, mostAnswers, func(ctx context.Context, data []byte, say func([]byte) error) error {
+		q, r, err := parseReduction(data)
+		if err != nil {
+			return err
+		}
+		total, err := live.Reduce(ctx, q, r)
+		if err != nil {
+			return err
+		}
+		for part, err := range total.Parts(partBytes) {
+			if err != nil {
+				return err
+			}
+			if err := say(part); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		flows()
 		return nil, fmt.Errorf("flow queries: %w", err)
 	}
 	packets, err := conn.OnAsk(packetsVerb, mostAnswers, func(ctx context.Context, data []byte, say func([]byte) error) error {
@@ -69,9 +95,10 @@ func Serve(conn *bus.Conn, live Live) (stop func(), err error) {
 	})
 	if err != nil {
 		flows()
+		reductions()
 		return nil, fmt.Errorf("flow queries: %w", err)
 	}
-	return func() { flows(); packets() }, nil
+	return func() { flows(); reductions(); packets() }, nil
 }
 
 // withPackets makes flows of which only the UUID and the packets are known, a few packets at a time.
@@ -143,16 +170,19 @@ func (l local) Flows(ctx context.Context, q gremlin.FlowQuery) iter.Seq2[gremlin
 	}
 }
 
+// Reduce implements gremlin.FlowReducer.
+func (l local) Reduce(ctx context.Context, q gremlin.FlowQuery, r gremlin.FlowReduction) (*gremlin.FlowTotal, error) {
+	return l.live.Reduce(ctx, &q, r)
+}
+
 // Metrics implements gremlin.FlowSource.
 func (l local) Metrics(_ context.Context, _ gremlin.FlowQuery, f gremlin.Flow) ([]gremlin.FlowMetric, error) {
 	return liveMetric(f), nil
 }
 
 func liveMetric(f gremlin.Flow) []gremlin.FlowMetric {
-	if r, ok := f.(row.Row); ok {
-		if m := row.LastMetric(r.Flow); m != nil {
-			return []gremlin.FlowMetric{row.Metric(m)}
-		}
+	if r, ok := f.(gremlin.MeasuredFlow); ok {
+		return r.LiveMetrics()
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (s *Source) Flows(ctx context.Context, q gremlin.FlowQuery) iter.Seq2[greml
 			yield(nil, err)
 			return
 		}
-		for f, err := range s.scatter(ctx, s.hosts(&q), flowsVerb, question, q.Warn) {
+		for f, err := range s.flows(ctx, s.hosts(&q), flowsVerb, question, q.Warn) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -79,6 +79,76 @@ func (s *Source) Flows(ctx context.Context, q gremlin.FlowQuery) iter.Seq2[greml
 			}
 		}
 	}
+}
+
+// Reduce implements gremlin.FlowReducer: every host reduces its own flows.
+func (s *Source) Reduce(ctx context.Context, q gremlin.FlowQuery, r gremlin.FlowReduction) (*gremlin.FlowTotal, error) {
+	question, err := marshalReduction(&q, r)
+	if err != nil {
+		return nil, err
+	}
+	total := r.New()
+	for part, err := range scatter(ctx, s, s.hosts(&q), reduceVerb, question, q.Warn, keepPart) {
+		if err == nil {
+			err = total.MergePart(part)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return total, nil
+}
+
+func keepPart(part []byte) ([]byte, error) { return part, nil }
+
+// wireReduction is the question of a reduction in JSON.
+type wireReduction struct {
+	Query     json.RawMessage
+	Reduction gremlin.FlowReduction
+}
+
+func marshalReduction(q *gremlin.FlowQuery, r gremlin.FlowReduction) ([]byte, error) {
+	query, err := q.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(wireReduction{query, r})
+}
+
+func parseReduction(data []byte) (*gremlin.FlowQuery, gremlin.FlowReduction, error) {
+	var w wireReduction
+	if err := json.Unmarshal(data, &w); err != nil {
+		return nil, w.Reduction, fmt.Errorf("reduction of flows: %w", err)
+	}
+	q, err := gremlin.ParseFlowQuery(w.Query)
+	if err != nil {
+		return nil, w.Reduction, err
+	}
+	q.Warn = func(string) {}
+	return q, w.Reduction, nil
+}
+
+// flows scatters a question and gives the flows of the answers.
+func (s *Source) flows(ctx context.Context, hosts []string, verb string, question []byte, warn func(string)) iter.Seq2[*flow.Flow, error] {
+	return func(yield func(*flow.Flow, error) bool) {
+		for flows, err := range scatter(ctx, s, hosts, verb, question, warn, decodeFlows) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, f := range flows {
+				if !yield(f, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func decodeFlows(part []byte) ([]*flow.Flow, error) {
+	var m flow.Message
+	err := m.DecodeProto(part)
+	return m.Flows, err
 }
 
 // hosts are those that can know flows that the query wants.
@@ -106,20 +176,21 @@ func (s *Source) hosts(q *gremlin.FlowQuery) []string {
 	return hosts
 }
 
-// scatter asks all hosts at once and gives their flows as they come, so that a host that is slow holds up nobody
-// else's answer. A host that fails is warned of.
-func (s *Source) scatter(ctx context.Context, hosts []string, verb string, question []byte, warn func(string)) iter.Seq2[*flow.Flow, error] {
-	return func(yield func(*flow.Flow, error) bool) {
+// scatter asks all hosts at once and gives the parts of their answers as they come, so that a host that is slow holds
+// up nobody else's answer. A host that fails is warned of. Parts are decoded on a goroutine of each host.
+func scatter[T any](ctx context.Context, s *Source, hosts []string, verb string, question []byte, warn func(string), decode func([]byte) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		reading, leave := context.WithCancel(ctx)
 		var running sync.WaitGroup
 		defer running.Wait()
 		defer leave()
-		answers := make(chan answer, 2)
+		answers := make(chan answer[T], 2)
 		var left atomic.Int64
 		left.Store(int64(len(hosts)))
 		for _, host := range hosts {
 			running.Go(func() {
-				s.ask(reading, host, verb, question, answers)
+				ask(reading, s, host, verb, question, answers, decode)
 				if left.Add(-1) == 0 {
 					close(answers)
 				}
@@ -128,7 +199,7 @@ func (s *Source) scatter(ctx context.Context, hosts []string, verb string, quest
 		for asked := len(hosts) > 0; asked; {
 			a, more := <-answers
 			if ctx.Err() != nil {
-				yield(nil, context.Cause(ctx))
+				yield(none, context.Cause(ctx))
 				return
 			}
 			if a.err != nil {
@@ -137,10 +208,8 @@ func (s *Source) scatter(ctx context.Context, hosts []string, verb string, quest
 					warn(s.complaint(a.host, a.err))
 				}
 			}
-			for _, f := range a.flows {
-				if !yield(f, nil) {
-					return
-				}
+			if a.whole && !yield(a.part, nil) {
+				return
 			}
 			asked = more
 		}
@@ -154,17 +223,18 @@ func (s *Source) complaint(host string, err error) string {
 	return fmt.Sprintf("host %s: %v: its flows are missing, or some of them", host, err)
 }
 
-type answer struct {
+type answer[T any] struct {
 	host  string
-	flows []*flow.Flow
+	part  T
+	whole bool // there is a part
 	err   error
 }
 
 // ask puts the parts of one host's answer into the channel, and why there is no more. The context ends when nobody
 // reads the channel; the timeout is for the host alone, so that its passing is always told.
-func (s *Source) ask(reading context.Context, host, verb string, question []byte, into chan<- answer) {
+func ask[T any](reading context.Context, s *Source, host, verb string, question []byte, into chan<- answer[T], decode func([]byte) (T, error)) {
 	s.asked.Add(1)
-	give := func(a answer) bool {
+	give := func(a answer[T]) bool {
 		a.host = host
 		select {
 		case into <- a:
@@ -176,11 +246,12 @@ func (s *Source) ask(reading context.Context, host, verb string, question []byte
 	ctx, cancel := context.WithTimeout(reading, s.opts.Timeout)
 	defer cancel()
 	for part, err := range s.opts.Conn.Ask(ctx, host, verb, question) {
-		var m flow.Message
-		if err == nil {
-			err = m.DecodeProto(part)
+		var a answer[T]
+		if a.err = err; err == nil {
+			a.part, a.err = decode(part)
+			a.whole = a.err == nil
 		}
-		if !give(answer{flows: m.Flows, err: err}) || err != nil {
+		if !give(a) || a.err != nil {
 			return
 		}
 	}
@@ -230,7 +301,7 @@ func (s *Source) RawPackets(ctx context.Context, q gremlin.FlowQuery, flows []gr
 		if err != nil {
 			return nil, fmt.Errorf("raw packets: %w", err)
 		}
-		for f, err := range s.scatter(ctx, s.hosts(&where), packetsVerb, question, q.Warn) {
+		for f, err := range s.flows(ctx, s.hosts(&where), packetsVerb, question, q.Warn) {
 			if err != nil {
 				return nil, err
 			}

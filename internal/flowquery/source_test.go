@@ -84,7 +84,7 @@ func TestWhatAHostRefusesIsTold(t *testing.T) {
 	w := newWorld(t, time.Second)
 	w.agent("a", flowsOf("a", 1))
 	var warnings []string
-	for _, err := range w.source.scatter(t.Context(), []string{"a"}, flowsVerb, []byte("no query"), func(text string) { warnings = append(warnings, text) }) {
+	for _, err := range w.source.flows(t.Context(), []string{"a"}, flowsVerb, []byte("no query"), func(text string) { warnings = append(warnings, text) }) {
 		t.Errorf("error %v", err)
 	}
 	if len(warnings) != 1 || !strings.HasPrefix(warnings[0], "host a: ") {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/graph"
@@ -89,6 +90,44 @@ func (s *scan) step(t *flow.Table) bool {
 	s.cursor = next
 	s.done = done || s.most == 0
 	return true
+}
+
+// reduce makes a total of flows, of which there are no copies.
+type reduce struct {
+	ctx    context.Context
+	pre    *flow.Prefilter
+	filter *gremlin.FlowFilter
+	count  bool // of all flows: none of them is looked into
+	total  *gremlin.FlowTotal
+	done   chan struct{}
+	cursor uint64
+}
+
+const uncounted = 8 * slice // flows that are counted without being looked into take so much less time
+
+func (q *reduce) step(t *flow.Table) bool {
+	over := false
+	switch {
+	case q.ctx.Err() != nil:
+		over = true
+	case q.count:
+		n := 0
+		n, q.cursor, over = t.Count(q.cursor, uncounted)
+		q.total.AddCount(int64(n))
+	default:
+		var done bool
+		q.cursor, done = t.Scan(q.cursor, slice, q.pre, func(f *flow.Flow) bool {
+			if shown := (row.Row{Flow: f}); q.filter.Match(shown) {
+				q.total.Add(shown)
+			}
+			return q.total.More()
+		})
+		over = done || !q.total.More()
+	}
+	if over {
+		close(q.done)
+	}
+	return !over
 }
 
 // recall fetches the raw packets of flows.
@@ -190,6 +229,37 @@ func (r *Runner) scan(ctx context.Context, q *gremlin.FlowQuery, most int64, mat
 	return scans
 }
 
+// Reduce gives what the reduction makes of the live flows that the query wants. Every ring works on its own.
+func (r *Runner) Reduce(ctx context.Context, q *gremlin.FlowQuery, what gremlin.FlowReduction) (*gremlin.FlowTotal, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pre := row.Prefilter(q.Filter)
+	rings := r.live(q.AllNodes, q.NodeTIDs)
+	parts := make([]*reduce, len(rings))
+	for i, ring := range rings {
+		part := &reduce{
+			ctx: ctx, pre: pre, filter: q.Filter, count: q.Filter == nil && what.Kind == gremlin.ReduceCount,
+			total: what.New(), done: make(chan struct{}),
+		}
+		if ring.ask(ctx, part) {
+			parts[i] = part
+		}
+	}
+	total := what.New()
+	for i, part := range parts {
+		if part == nil {
+			continue
+		}
+		select {
+		case <-part.done:
+			total.Merge(part.total)
+		case <-rings[i].over: // it has no live flows any more
+		case <-ctx.Done():
+		}
+	}
+	return total, ctx.Err()
+}
+
 // taken gives what the scans find, ring by ring; a ring that ends has no live flows any more.
 func taken(ctx context.Context, scans []asked) iter.Seq[*flow.Flow] {
 	return func(yield func(*flow.Flow) bool) {
@@ -213,7 +283,8 @@ func taken(ctx context.Context, scans []asked) iter.Seq[*flow.Flow] {
 	}
 }
 
-// sorted gives the first most flows in the order of the query; -1 is all. It never holds many more than that.
+// sorted gives the first most flows in the order of the query, which is that of Gremlin's Sort: flows without the field
+// come last, and equal ones by their UUIDs; -1 is all. It never holds many more than that.
 func sorted(flows iter.Seq[*flow.Flow], q *gremlin.FlowQuery, most int64) []*flow.Flow {
 	type keyed struct {
 		flow *flow.Flow
@@ -222,10 +293,19 @@ func sorted(flows iter.Seq[*flow.Flow], q *gremlin.FlowQuery, most int64) []*flo
 	var list []keyed
 	prune := func() {
 		slices.SortStableFunc(list, func(a, b keyed) int {
-			if q.SortDesc {
-				a, b = b, a
+			order := 0
+			switch {
+			case a.key.IsZero() && b.key.IsZero():
+			case a.key.IsZero():
+				return 1
+			case b.key.IsZero():
+				return -1
+			case q.SortDesc:
+				order = b.key.Compare(a.key)
+			default:
+				order = a.key.Compare(b.key)
 			}
-			return a.key.Compare(b.key)
+			return cmp.Or(order, strings.Compare(a.flow.UUID, b.flow.UUID))
 		})
 		if most >= 0 && int64(len(list)) > most {
 			clear(list[most:])

@@ -28,6 +28,14 @@ func (r Row) Keys() []string { return r.Flow.Keys() }
 // AppendJSON implements gremlin.Flow.
 func (r Row) AppendJSON(dst []byte) []byte { return r.Flow.AppendJSON(dst) }
 
+// LiveMetrics implements gremlin.MeasuredFlow: what the flow counted lately.
+func (r Row) LiveMetrics() []gremlin.FlowMetric {
+	if m := LastMetric(r.Flow); m != nil {
+		return []gremlin.FlowMetric{Metric(m)}
+	}
+	return nil
+}
+
 // Field implements gremlin.Flow.
 func (r Row) Field(path string) (graph.Value, bool) {
 	v, ok := r.Flow.Field(path)
