@@ -15,13 +15,19 @@ import (
 
 // A request with an answer in parts. The one who is asked sends messages to the reply of the request, each with a
 // kind, the part's number and content, and with a reply of its own, to which the asker answers "go on" for each part
-// taken, or "stop". At most partsAhead parts are under way, so neither end holds more than it has room for.
+// taken, or "stop". At most partsAhead parts are under way, so neither end holds more than it has room for. A part that
+// is too long for one message comes in several, each with a number of its own.
 const (
 	partsAhead = 8
 	mostParts  = 1 << 16 // of one answer
 	partWait   = 15 * time.Second
+	pieceBytes = 256 << 10 // of a part in one message, if the bus takes as much
+	wholeBytes = 64 << 20  // of a part in all its messages
+
+	partHead = 1 + binary.MaxVarintLen64
 
 	kindPart = 'p' // content
+	kindMore = 'm' // content that goes on in the next message
 	kindEnd  = 'e' // the last one
 	kindFail = 'x' // the last one: why there is no more
 
@@ -56,6 +62,7 @@ func (c *Conn) Ask(ctx context.Context, member, verb string, data []byte) iter.S
 			yield(nil, fmt.Errorf("request %s to %s: %w", verb, member, err))
 			return
 		}
+		var begun []byte // of a part that goes on
 		for next := uint64(0); ; next++ {
 			m, err := sub.NextMsgWithContext(ctx)
 			switch {
@@ -69,6 +76,9 @@ func (c *Conn) Ask(ctx context.Context, member, verb string, data []byte) iter.S
 			if err == nil {
 				kind, content, err = parsePart(m.Data, next)
 			}
+			if len(begun)+len(content) > wholeBytes {
+				err = errors.New("part of the answer longer than 64 MiB")
+			}
 			if err != nil {
 				yield(nil, fmt.Errorf("request %s to %s: %w", verb, member, err))
 				return
@@ -80,7 +90,16 @@ func (c *Conn) Ask(ctx context.Context, member, verb string, data []byte) iter.S
 				yield(nil, &RemoteError{Text: string(content)})
 				return
 			}
-			more := yield(content, nil)
+			more := true
+			switch {
+			case kind == kindMore:
+				begun = append(begun, content...)
+			case begun != nil:
+				content, begun = append(begun, content...), nil
+				more = yield(content, nil)
+			default:
+				more = yield(content, nil)
+			}
 			if strings.HasPrefix(m.Reply, inboxOf(member)+".") {
 				word := goOn
 				if !more {
@@ -159,7 +178,7 @@ func (c *Conn) answer(ctx context.Context, m *nats.Msg, f Answer) {
 	var credit *nats.Subscription
 	inbox := ""
 	ahead := 0
-	say := func(part []byte) error {
+	send := func(kind byte, piece []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -183,13 +202,25 @@ func (c *Conn) answer(ctx context.Context, m *nats.Msg, f Answer) {
 			}
 			ahead--
 		}
-		buf = appendPart(buf[:0], kindPart, number, part)
+		buf = appendPart(buf[:0], kind, number, piece)
 		if err := c.publish(m.Reply, inbox, buf); err != nil {
 			return err
 		}
 		number++
 		ahead++
 		return nil
+	}
+	say := func(part []byte) error {
+		most := pieceBytes
+		if room := c.most() - partHead; room > 0 {
+			most = min(most, room)
+		}
+		for ; len(part) > most; part = part[most:] {
+			if err := send(kindMore, part[:most]); err != nil {
+				return err
+			}
+		}
+		return send(kindPart, part)
 	}
 	err := f(ctx, m.Data, say)
 	if credit != nil {

@@ -232,13 +232,13 @@ func (c *Conn) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	c.log.Debug("bus error", "subject", subject, "error", err)
 }
 
-// publish sends one message, or says that it cannot be sent now.
+// publish sends one message, or says that it cannot be sent now, or never: ErrTooLarge.
 func (c *Conn) publish(subject, reply string, data []byte) error {
 	if !c.nc.IsConnected() {
 		return ErrDisconnected
 	}
 	if err := c.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}); err != nil {
-		return fmt.Errorf("%w: %w", ErrDisconnected, err)
+		return c.refused(len(data), err)
 	}
 	return nil
 }

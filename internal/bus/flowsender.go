@@ -56,13 +56,16 @@ func (s *FlowSender) OnAck(f func(spool, seq uint64)) {
 	s.onAck = f
 }
 
+// MostBytes is how long a batch may be, 0 when nothing is known of the bus yet. It changes with the connection.
+func (s *FlowSender) MostBytes() int { return max(s.c.most()-flowHeader, 0) }
+
 // PublishFlows sends a batch, after waiting for room in the window. ErrDisconnected and ErrLost mean that an unknown
-// part of what is not acknowledged did not arrive.
+// part of what is not acknowledged did not arrive, ErrTooLarge that this batch never will.
 func (s *FlowSender) PublishFlows(ctx context.Context, spool, seq uint64, payload []byte) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
 	if most := int(s.c.nc.MaxPayload()); most > 0 && len(payload)+flowHeader > most {
-		return fmt.Errorf("flow batch of %d bytes is too large for the bus, which takes %d: raise max_payload of NATS", len(payload), most)
+		return s.c.refused(len(payload)+flowHeader, nats.ErrMaxPayload)
 	}
 	if err := s.window.room(ctx); err != nil {
 		return err
