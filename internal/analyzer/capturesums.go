@@ -3,6 +3,7 @@ package analyzer
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -19,10 +20,11 @@ import (
 // Each agent says what each capture counted on its host, on nodes that are gone too, in the metadata of the host's node,
 // and numbers its books: an agent that begins with empty ones has another number. So what books are in the graph is what
 // their agent says, and what was there and is not any more is what it was last; all analyzers see the same, and the
-// first by name keeps what is not in the graph in the store, where no restart loses it. The caller holds captures.mu.
+// first by name keeps all in the store, as the graph of hosts ends with the analyzers. The caller holds captures.mu.
 type sums struct {
-	known  map[string]map[string]books // by capture and number
-	stored map[string]map[string]flow.Ledger
+	known   map[string]map[string]books // by capture and number
+	stored  map[string]map[string]flow.Ledger
+	written map[string]time.Time // by capture
 }
 
 // books is what one agent counted for one capture.
@@ -33,14 +35,15 @@ type books struct {
 }
 
 const (
-	kindCaptureSum = "capturesum" // of the store: books that are not in the graph, by capture
+	kindCaptureSum = "capturesum" // of the store: books by capture
 	sumTick        = time.Second
-	mostBooks      = 4096 // of a capture that are not in the graph; then they become one
-	oldBooks       = ""   // their number
+	sumPause       = 5 * time.Second // between two writings of what agents still say
+	mostBooks      = 4096            // of a capture that are not in the graph; then they become one
+	oldBooks       = ""              // their number
 )
 
 func newSums() sums {
-	return sums{known: map[string]map[string]books{}, stored: map[string]map[string]flow.Ledger{}}
+	return sums{known: map[string]map[string]books{}, stored: map[string]map[string]flow.Ledger{}, written: map[string]time.Time{}}
 }
 
 // look brings the books up to date with the graph.
@@ -81,6 +84,7 @@ func (s *sums) of(capture string) map[string]books {
 func (s *sums) heard(capture string, data []byte) error {
 	if data == nil {
 		delete(s.stored, capture)
+		delete(s.written, capture)
 		return nil
 	}
 	var record map[string]skydive.CaptureLedger
@@ -106,25 +110,30 @@ func (s *sums) heard(capture string, data []byte) error {
 	return nil
 }
 
-// gone gives the books of a capture that are not in the graph, few enough to keep.
-func (s *sums) gone(capture string) map[string]flow.Ledger {
-	ledgers := map[string]flow.Ledger{}
+// record is what the store is to have of a capture. Those that are not in the graph become one when they are many.
+// It is urgent when the graph does not have it.
+func (s *sums) record(capture string) (ledgers map[string]flow.Ledger, urgent bool) {
+	ledgers = map[string]flow.Ledger{}
+	var gone []string
 	for number, b := range s.known[capture] {
+		b.ledger.FlowsLive = 0
+		ledgers[number] = b.ledger
 		if !b.live {
-			b.ledger.FlowsLive = 0
-			ledgers[number] = b.ledger
+			gone = append(gone, number)
 		}
 	}
-	if len(ledgers) <= mostBooks {
-		return ledgers
+	if len(gone) > mostBooks {
+		var all flow.Ledger
+		for _, number := range gone {
+			all = all.Add(ledgers[number])
+			delete(ledgers, number)
+			delete(s.known[capture], number)
+		}
+		ledgers[oldBooks], gone = all, []string{oldBooks}
+		s.of(capture)[oldBooks] = books{ledger: all}
 	}
-	var all flow.Ledger
-	for number, l := range ledgers {
-		all = all.Add(l)
-		delete(s.known[capture], number)
-	}
-	s.of(capture)[oldBooks] = books{ledger: all}
-	return map[string]flow.Ledger{oldBooks: all}
+	urgent = slices.ContainsFunc(gone, func(number string) bool { return ledgers[number] != s.stored[capture][number] })
+	return ledgers, urgent
 }
 
 // sum is what the capture counted on all hosts that said so, and which of the hosts in the graph did.
@@ -165,7 +174,7 @@ func (c *captures) heardSum(e api.StoreEvent) {
 	}
 }
 
-// keepSums looks at the books, and keeps those that left the graph if this analyzer is the one that writes.
+// keepSums looks at the books, and keeps them if this analyzer is the one that writes.
 func (c *captures) keepSums(ctx context.Context, leads bool) {
 	writes := map[string][]byte{} // nil: the record goes
 	c.mu.Lock()
@@ -176,12 +185,12 @@ func (c *captures) keepSums(ctx context.Context, leads bool) {
 	}
 	if leads && !early {
 		for capture := range c.byID {
-			gone := c.sums.gone(capture)
-			if maps.Equal(gone, c.sums.stored[capture]) {
+			record, urgent := c.sums.record(capture)
+			if maps.Equal(record, c.sums.stored[capture]) || !urgent && time.Since(c.sums.written[capture]) < sumPause {
 				continue
 			}
-			if data, err := json.Marshal(gone, json.Deterministic(true)); err == nil {
-				writes[capture] = data
+			if data, err := json.Marshal(record, json.Deterministic(true)); err == nil {
+				writes[capture], c.sums.written[capture] = data, time.Now()
 			}
 		}
 		for capture := range c.sums.stored {
