@@ -5,6 +5,8 @@
 // The formats are those of draft-ietf-opsawg-pcap (pcap) and draft-ietf-opsawg-pcapng (pcapng), and the link types
 // those of draft-ietf-opsawg-pcaplinktype.
 //
+// The packets are those of package flow, so that a [flow.Table] takes them as they come; the example shows all of it.
+//
 // A Reader gives packets in batches, in place: the data of a packet lies in the buffer of its batch and nothing is
 // copied but what a buffer cuts in two. [Reader.Next] fills a batch of the caller, so that one goroutine can read
 // ahead while another counts; [Reader.Read] keeps one batch of its own. A Reader and a Writer belong to one goroutine

@@ -21,6 +21,13 @@ var strangers = []struct {
 	{"graph", "UP\nDOWN\n", nil},
 	{"gremlin", "2\n", nil},
 	{"skydive", "NodeAdded n1 eth0 1500\n", []string{"github.com/go-json-experiment/json", "google.golang.org/protobuf"}},
+	{"flow", "UDP 10.0.0.1 10.0.0.2\n", []string{
+		"github.com/cespare/xxhash/v2", "github.com/go-json-experiment/json", "github.com/gopacket/gopacket", "google.golang.org/protobuf",
+	}},
+	{"flow/pcapfile", "1 packets of link type 1\n", []string{
+		"github.com/cespare/xxhash/v2", "github.com/go-json-experiment/json", "github.com/gopacket/gopacket", "github.com/klauspost/compress",
+		"google.golang.org/protobuf",
+	}},
 	{"client", "weft at stranger\nn1\n", []string{
 		"github.com/cespare/xxhash/v2", "github.com/coder/websocket", "github.com/go-json-experiment/json", "github.com/gopacket/gopacket",
 		"golang.org/x/time", "google.golang.org/protobuf",
