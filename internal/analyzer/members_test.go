@@ -1,6 +1,7 @@
 package analyzer
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -268,4 +269,36 @@ func TestLayersThatCameBeforeTheirNodesAreAskedForAgain(t *testing.T) {
 		defer h.members.mu.Unlock()
 		return len(h.members.byName["h1"].claims) == 0
 	})
+}
+
+// TestMissingLayersAreDoubtedUntilAWholeStateLaysThem follows the doubt on an origin whose layers did not find their
+// nodes, batch by batch: what else it says does not lay them.
+func TestMissingLayersAreDoubtedUntilAWholeStateLaysThem(t *testing.T) {
+	h := newHub(t, hubOptions{})
+	layer := []graph.Event{{Op: graph.PutLayer, ID: "a", Rank: graph.RankCapture}}
+	lost := graph.Result{Rejected: []graph.Rejection{{Index: 0, Err: fmt.Errorf("node a: %w", graph.ErrUnknown)}}}
+	for i, step := range []struct {
+		what   string
+		whole  bool
+		result graph.Result
+		doubt  bool
+	}{
+		{what: "its first batch", whole: true},
+		{what: "a layer without its node", result: lost, doubt: true},
+		{what: "another batch, all of which is taken", doubt: true},
+		{what: "and one more", doubt: true},
+		{what: "a whole state that is too early", whole: true, result: lost, doubt: true},
+		{what: "a batch after it", doubt: true},
+		{what: "a whole state that is laid", whole: true},
+		{what: "and what follows it"},
+	} {
+		b := &graph.Batch{Origin: "captures@h1", Epoch: 7, Seq: uint64(i + 1), Snapshot: step.whole, Events: layer}
+		h.applied("h1", b, step.result)
+		h.members.mu.Lock()
+		c := h.members.byName["h1"].claims[b.Origin]
+		if doubt := c != nil && c.bare; doubt != step.doubt || c != nil && !doubt {
+			t.Errorf("%s: doubted %v, not %v, claim %+v", step.what, doubt, step.doubt, c)
+		}
+		h.members.mu.Unlock()
+	}
 }
