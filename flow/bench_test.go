@@ -95,3 +95,21 @@ func TestNoAllocationAPacket(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkRawPackets asks for the packets of a thousand of a hundred thousand flows, and of all.
+func BenchmarkRawPackets(b *testing.B) {
+	packets := traffic(100_000, 200_000, ft.Plain())
+	table := flow.NewTable(flow.Options{NodeTID: "n", MaxFlows: 1 << 20, RawPacketLimit: 2})
+	table.Add(flow.LinkEthernet, packets)
+	var uuids []string
+	table.Scan(0, 1<<30, nil, func(f *flow.Flow) bool { uuids = append(uuids, f.UUID); return true })
+	for _, n := range []int{1000, len(uuids)} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				if found := rawPackets(table, 1<<14, uuids[:n]...); len(found) != n {
+					b.Fatalf("packets of %d flows", len(found))
+				}
+			}
+		})
+	}
+}

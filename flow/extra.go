@@ -44,9 +44,10 @@ func (t *Table) extraOf(slot uint32) *extra {
 	return e
 }
 
-// hold takes room for bytes of a flow's extra, and reports whether there was as much.
+// hold takes room for bytes of a flow's extra, and reports whether there was as much. What finds none is counted.
 func (t *Table) hold(e *extra, bytes int) bool {
 	if t.held+bytes > extraRoom {
+		t.decoder.faults[FaultNotKept]++
 		return false
 	}
 	t.held += bytes
@@ -151,14 +152,6 @@ func (d *DNS) cost() int {
 	}
 	return sum
 }
-
-// endedIDs are ids of flows that ended a short while ago. An id is made of the millisecond in which its flow begins: a flow that ends
-// and begins again within one needs another. So does each that begins in a full table, which evicts more than can be remembered.
-type endedIDs [1024]uint64
-
-func (e *endedIDs) add(id uint64) { e[id%uint64(len(e))] = id }
-
-func (e *endedIDs) has(id uint64) bool { return e[id%uint64(len(e))] == id }
 
 // lostOwner is a flow that ended while its tunnel's flows were still to be made.
 type lostOwner struct {

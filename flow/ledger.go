@@ -42,8 +42,10 @@ const (
 	FaultLink                    // a link type the decoder does not know
 	FaultIncomplete              // a datagram whose fragments did not all come; found with IPDefrag only
 	FaultMessage                 // a DNS, DHCPv4 or VRRP message that could not be read; found with ExtraLayers only
+	FaultOrphan                  // a fragment whose first came later, not at all, or too long ago: in a flow of the addresses alone
+	FaultNotKept                 // a packet or message that RawPacketLimit or ExtraLayers asks for, and that found no room
 
-	NumFaults = 9
+	NumFaults = 11
 )
 
 // String returns the name of a fault.
@@ -54,7 +56,7 @@ func (f Fault) String() string {
 	return "fault_" + strconv.Itoa(int(f))
 }
 
-var faultNames = [NumFaults]string{"truncated", "header", "length", "depth", "fragment", "time", "link", "incomplete", "message"}
+var faultNames = [NumFaults]string{"truncated", "header", "length", "depth", "fragment", "time", "link", "incomplete", "message", "orphan", "not_kept"}
 
 // Ledger accounts for packets: those that passed the filter of a capture equal those counted in flows plus those dropped, by
 // cause, exactly. A packet in a tunnel counts once, in its outermost flow, however many child flows it also moves.

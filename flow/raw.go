@@ -26,7 +26,11 @@ func (t *Table) keepRaw(slot uint32, s *segment, link LinkType, p *Packet) {
 	const overhead = 64
 	limit := t.options.RawPacketLimit
 	e := t.extras[slot]
-	if e != nil && limit > 0 && len(e.raw) >= limit || t.held+overhead >= extraRoom {
+	if e != nil && limit > 0 && len(e.raw) >= limit {
+		return
+	}
+	if t.held+overhead >= extraRoom { // not even for an extra
+		t.decoder.faults[FaultNotKept]++
 		return
 	}
 	e = t.extraOf(slot)
@@ -36,16 +40,38 @@ func (t *Table) keepRaw(slot uint32, s *segment, link LinkType, p *Packet) {
 	}
 }
 
-// RawPackets returns the packets kept of a live flow, those that reports brought already too. They may be kept.
-func (t *Table) RawPackets(uuid string) []RawPacket {
-	want := parseIDs([]string{uuid})
-	if len(want) == 0 || t.options.RawPacketLimit == 0 {
-		return nil
-	}
-	for slot, e := range t.extras {
-		if t.coldAt(slot).ids.flow == want[0] {
-			return slices.Clone(e.raw)
+// UUIDSet is a set of flows, by their UUIDs, as a table looks for them. Any number of goroutines may read it.
+type UUIDSet map[uint64]string
+
+// NewUUIDSet returns the set of flows with these UUIDs. What is no UUID is left out.
+func NewUUIDSet(uuids []string) UUIDSet {
+	set := make(UUIDSet, len(uuids))
+	for _, uuid := range uuids {
+		for _, id := range parseIDs([]string{uuid}) {
+			set[id] = uuid
 		}
 	}
-	return nil
+	return set
+}
+
+// RawPackets yields the packets kept of each live flow of a set that has any, those that reports brought already too. They may be kept,
+// and are not to be changed. Cursor, budget and what it returns are those of Scan.
+func (t *Table) RawPackets(cursor uint64, budget int, of UUIDSet, yield func(uuid string, packets []RawPacket)) (next uint64, done bool) {
+	slot, end := t.scanned(cursor, budget)
+	if len(t.extras) == 0 || len(of) == 0 {
+		return uint64(end), true
+	}
+	for ; slot < end; slot++ {
+		if t.hotAt(slot).key[keyKind] == 0 {
+			continue
+		}
+		uuid, wanted := of[t.coldAt(slot).ids.flow]
+		if !wanted {
+			continue
+		}
+		if e := t.extras[slot]; e != nil && len(e.raw) > 0 {
+			yield(uuid, e.raw[:len(e.raw):len(e.raw)])
+		}
+	}
+	return uint64(slot), slot >= t.used
 }

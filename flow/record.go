@@ -107,7 +107,10 @@ func (t *Table) recordSegment(s *segment, r *Record) {
 	c.bytes[d] += r.Bytes
 	c.packets[d^1] += r.ReversePackets
 	c.bytes[d^1] += r.ReverseBytes
-	c.start = min(c.start, r.Start)
+	if r.Start < c.start { // but its id is made of the start before
+		t.named = max(t.named, milliseconds(c.start)+1)
+		c.start = r.Start
+	}
 	h.last = max(h.last, r.End)
 	h.flags |= hotTouched
 	switch {

@@ -131,7 +131,9 @@ type Table struct {
 	held   int           // bytes that the extras hold, about
 	defrag *Defragmenter // nil without IPDefrag
 	whole  []whole       // datagrams put together from this batch
-	ended  *endedIDs     // nil until a flow ended
+	// Before this, in ms, flows began that ended. An id is made of the millisecond in which its flow begins: one that begins as early
+	// as a flow that ended may be the same again, and needs another.
+	named int64
 }
 
 // owner names the flow that a tunnel's flows belong to. The batch that found it may evict it: then another serial is in the slot.
@@ -163,6 +165,7 @@ func NewTable(o Options) *Table {
 	}
 	t.expire[0] = int64(or(o.Expire, 10*time.Minute))
 	t.expire[1] = int64(or(o.ExpireShort, 10*time.Second))
+	t.fragments.init(t.limit)
 	for i := range t.seeds {
 		t.seeds[i] = rand.Uint64()
 	}

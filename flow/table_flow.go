@@ -85,7 +85,6 @@ func (t *Table) dueAt(slot uint32) *int64 {
 
 // begin makes the flow of a segment and returns its slot. parent is the id of the flow around it, 0 if there is none.
 func (t *Table) begin(s *segment, parent uint64) uint32 {
-	crowded := len(t.free) == 0 && int(t.used) >= t.limit
 	slot := t.allocate()
 	t.serial++
 	if t.serial == 0 {
@@ -108,8 +107,8 @@ func (t *Table) begin(s *segment, parent uint64) uint32 {
 	}
 	h.flags |= uint32(c.direction)
 	c.ids = t.names.name(&s.key, parent, milliseconds(s.time))
-	if crowded || t.ended != nil && t.ended.has(c.ids.flow) {
-		c.ids.flow = mix(c.ids.flow^uint64(t.serial), 0x9e3779b97f4a7c15) // it may have had that id a moment ago
+	if milliseconds(s.time) < t.named {
+		c.ids.flow = mix(c.ids.flow^uint64(t.serial), 0x9e3779b97f4a7c15) // it may have had that id before
 	}
 	*t.dueAt(slot) = s.time + startDelay
 	t.index.insert(s.hash, slot)
@@ -177,10 +176,7 @@ func (t *Table) end(slot uint32, why Reason, finish FinishType) {
 	}
 	c := t.coldAt(slot)
 	t.index.remove(c.hash, slot)
-	if t.ended == nil {
-		t.ended = new(endedIDs)
-	}
-	t.ended.add(c.ids.flow)
+	t.named = max(t.named, milliseconds(c.start)+1)
 	if t.nested {
 		t.lost = append(t.lost, lostOwner{h.serial, c.ids.flow})
 	}

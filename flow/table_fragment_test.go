@@ -185,3 +185,56 @@ func TestFragmentsOfTwoTunnels(t *testing.T) {
 		t.Errorf("%d flows, %d of them whole messages in tunnels, want 6 and 3", len(*reports), found)
 	}
 }
+
+// TestFragmentsKeepTheirPorts counts the benchmark's traffic, in which a hundred thousand flows live at once and every tenth has datagrams in
+// fragments: of a thousand later fragments at most one is counted without its ports. What a table that is too small
+// forgets depends on the packets alone.
+func TestFragmentsKeepTheirPorts(t *testing.T) {
+	packets := traffic(100_000, 1_000_000, ft.Tunnels())
+	for _, flows := range []int{1 << 21, 1 << 17} {
+		var ledgers [2]flow.Ledger
+		for i := range ledgers {
+			fragments := int64(0)
+			table := flow.NewTable(flow.Options{MaxFlows: flows, Report: func(f *flow.Flow, _ flow.Reason) {
+				if f.IPMetric != nil {
+					fragments += f.IPMetric.Fragments
+				}
+			}})
+			table.Add(flow.LinkEthernet, packets)
+			table.Close()
+			ledgers[i] = table.Ledger()
+			lost := float64(ledgers[i].Faults[flow.FaultOrphan])
+			if fragments < 4000 || lost > float64(fragments/2)/1000 {
+				t.Errorf("%d flows: %.0f of %d fragments without ports", flows, lost, fragments)
+			}
+		}
+		if ledgers[0] != ledgers[1] {
+			t.Errorf("%d flows: twice the same packets give %+v\nand %+v", flows, ledgers[0], ledgers[1])
+		}
+	}
+}
+
+// TestForgottenFirstFragments sends the rest of a flood of datagrams: those that began last keep their ports, each of the others is a fault.
+func TestForgottenFirstFragments(t *testing.T) {
+	const floods, remembered, repeated = 20_000, 4096, 3
+	table, reports := watch(flow.Options{MaxFlows: 1000})
+	parts := cut(start, false, 0, 1400, ft.UDP{Src: 1, Dst: 2}, ft.Zeros(1992))
+	send := func(p flow.Packet, n int) {
+		p.Data[18], p.Data[19] = byte(n>>8), byte(n) // another datagram
+		table.Add(flow.LinkEthernet, []flow.Packet{p})
+	}
+	for n := range floods * repeated {
+		send(parts[0], n/repeated) // the same number again takes another place: the first one of it will not be asked for
+	}
+	const kept = remembered / repeated
+	for n := floods - 1; n >= 0; n-- {
+		send(parts[1], n)
+		if l := table.Ledger(); l.Faults[flow.FaultOrphan] != uint64(max(floods-n-kept-1, 0)) && l.Faults[flow.FaultOrphan] != uint64(max(floods-n-kept, 0)) {
+			t.Fatalf("datagram %d of %d: %d orphans", n, floods, l.Faults[flow.FaultOrphan])
+		}
+	}
+	table.Close()
+	if l := table.Ledger(); !l.Balanced() || l.Counted != floods*(repeated+1) || len(*reports) != 2 {
+		t.Errorf("%d flows, ledger %+v", len(*reports), l)
+	}
+}

@@ -119,6 +119,53 @@ func TestFlowThatBeginsAgain(t *testing.T) {
 	}
 }
 
+// Where all packets have the same time, as some files have it, or one that goes back, flows that begin again are others, however many
+// ended since. What they are tracked by stays.
+func TestFlowsOfOneMoment(t *testing.T) {
+	for name, limit := range map[string]int{"room for all": 1 << 16, "a full table": 100} {
+		for _, step := range []int64{0, -1e9} {
+			table, reports := watch(flow.Options{MaxFlows: limit})
+			const ports, rounds = 3000, 3
+			for round := range int64(rounds) {
+				for port := range uint16(ports) {
+					add(table,
+						at(start+round*step, there, ip, ft.TCP{Src: 1000 + port, Dst: 80, Seq: 9, Flags: ft.SYN}),
+						at(start+round*step, back, ipB, ft.TCP{Src: 80, Dst: 1000 + port, Flags: ft.RST}))
+				}
+			}
+			table.Close()
+			ids, tracked := map[string]bool{}, map[string]bool{}
+			for _, r := range *reports {
+				ids[r.UUID], tracked[r.TrackingID] = true, true
+			}
+			if len(*reports) != ports*rounds || len(ids) != ports*rounds || len(tracked) != ports {
+				t.Errorf("%s, %d ns between rounds: %d flows ended, with %d ids and %d tracking ids", name, step, len(*reports), len(ids), len(tracked))
+			}
+		}
+	}
+}
+
+// A record that moves the start of its flow back leaves the id, which another flow of that moment must not get.
+func TestRecordsOfOneMoment(t *testing.T) {
+	table, reports := watch(flow.Options{})
+	a, b := addrOf("10.0.0.9"), addrOf("10.0.0.1")
+	for n := range 3 {
+		for _, began := range []int64{start, start - second} {
+			table.Record(flow.Record{Source: a, Destination: b, SourcePort: 1000, DestinationPort: 80, Protocol: 6, Packets: 1, Start: began, End: start})
+		}
+		table.Advance(start + int64(n+1)*700*second)
+	}
+	ids := map[string]bool{}
+	for _, r := range *reports {
+		if ids[r.UUID] = true; r.Start != (start-second)/1e6 {
+			t.Errorf("a flow that starts at %d", r.Start)
+		}
+	}
+	if len(ids) != 3 {
+		t.Errorf("%d reports of %d flows, want 3", len(*reports), len(ids))
+	}
+}
+
 // TestFloodOfSYNs sends connections that never answer, each from elsewhere, at full rate: memory stays bounded and the ledger exact.
 func TestFloodOfSYNs(t *testing.T) {
 	const limit, floods = 1 << 12, 600_000

@@ -83,7 +83,9 @@ func TestMessagesAreBounded(t *testing.T) {
 	if grown := heap() - before; grown > 96<<20 || grown < 8<<20 {
 		t.Errorf("%d bytes more than before", grown)
 	}
-	runtime.KeepAlive(table)
+	if n := table.Ledger().Faults[flow.FaultNotKept]; n == 0 || n >= 10_000 {
+		t.Errorf("%d of 10000 messages not kept", n)
+	}
 }
 
 func TestReassemblyOfAFlow(t *testing.T) {
@@ -162,7 +164,7 @@ func TestRawPacketsAreReportedOnce(t *testing.T) {
 		}
 		table.Advance(start + s*second)
 	}
-	all := table.RawPackets((*reports)[0].UUID)
+	all := rawPackets(table, 100, (*reports)[0].UUID)[(*reports)[0].UUID]
 	table.Close()
 	var got []string
 	var indexes []int64
@@ -197,6 +199,13 @@ func TestRawPacketsAreBounded(t *testing.T) {
 		t.Errorf("%d packets of the first flow", n)
 	}
 	table.Close()
+	kept := uint64(0)
+	for _, r := range *reports {
+		kept += uint64(len(r.LastRawPackets))
+	}
+	if n := table.Ledger().Faults[flow.FaultNotKept]; n == 0 || n+kept != 60_004 {
+		t.Errorf("%d packets kept and %d not", kept, n)
+	}
 	if !slices.ContainsFunc(*reports, func(r told) bool { return r.Transport.A == 1 && r.RawPacketsCaptured == 1 }) {
 		t.Error("no packet of the flows that came when there was room again")
 	}

@@ -248,12 +248,55 @@ func TestRawPackets(t *testing.T) {
 	}
 	table.Advance(start + 3*second)
 	f := (*reports)[0]
-	raw := table.RawPackets(f.UUID)
+	raw := rawPackets(table, 1, f.UUID)[f.UUID]
 	if len(raw) != 2 || f.RawPacketsCaptured != 2 || len(raw[0].Data) != 60 || raw[1].Timestamp != start/1e6+1000 || raw[1].Index != 1 || raw[0].LinkType != flow.LinkEthernet {
 		t.Errorf("raw packets %+v", raw)
 	}
-	if table.RawPackets("0123456789abcdef") != nil {
-		t.Error("packets of a flow that is not there")
+	if some := rawPackets(table, 1, "0123456789abcdef", "none"); len(some) != 0 {
+		t.Errorf("packets of a flow that is not there: %v", some)
+	}
+}
+
+// rawPackets asks for the packets of flows, in slices of so many.
+func rawPackets(table *flow.Table, budget int, uuids ...string) map[string][]flow.RawPacket {
+	found := map[string][]flow.RawPacket{}
+	of := flow.NewUUIDSet(uuids)
+	for cursor, done := uint64(0), false; !done; {
+		cursor, done = table.RawPackets(cursor, budget, of, func(uuid string, packets []flow.RawPacket) {
+			found[uuid] = append(found[uuid], packets...)
+		})
+	}
+	return found
+}
+
+// Packets of many flows are found in one pass, in slices of any size, and stay what they were while the table goes on.
+func TestRawPacketsOfMany(t *testing.T) {
+	for _, budget := range []int{1, 7, 100} {
+		table, _ := watch(flow.Options{RawPacketLimit: 2})
+		for n := range 50 {
+			for range 1 + n%3 {
+				add(table, at(start, there, ip, ft.UDP{Src: 4000, Dst: uint16(100 + n)}, ft.Payload{byte(n)}))
+			}
+		}
+		port := map[string]int{}
+		var uuids []string
+		table.Scan(0, 100, nil, func(f *flow.Flow) bool {
+			if port[f.UUID] = int(f.Transport.B); port[f.UUID]%2 == 0 {
+				uuids = append(uuids, f.UUID)
+			}
+			return true
+		})
+		found := rawPackets(table, budget, uuids...)
+		table.Close()
+		if len(found) != 25 || len(rawPackets(table, budget, uuids...)) != 0 {
+			t.Errorf("budget %d: packets of %d flows, want 25, and none when they ended", budget, len(found))
+		}
+		for uuid, packets := range found {
+			n := port[uuid] - 100
+			if len(packets) != min(1+n%3, 2) || packets[0].Data[42] != byte(n) {
+				t.Errorf("budget %d: flow to port %d has %v", budget, port[uuid], packets)
+			}
+		}
 	}
 }
 

@@ -18,14 +18,13 @@ type whole struct {
 // when it is whole, and not from its first fragment.
 func (t *Table) fragment(s *segment, p *Packet, depth int) {
 	if t.defrag == nil {
-		t.fragments.place(s, &t.seeds, &t.decoder)
+		t.place(s)
 		return
 	}
 	serial := s.key[keyApp] & 0xffffffff
 	domain := mix(s.key[keyLowLink]>>16^t.seeds[0], s.key[keyHighLink]>>16^t.seeds[1]) ^ serial
 	f, ok := partOf(s, p)
-	var unused decoder // the Defragmenter finds overlaps more exactly
-	t.fragments.place(s, &t.seeds, &unused)
+	t.place(s)
 	if !ok {
 		t.decoder.faults[FaultTruncated]++ // cut by the capture: it stays what it is
 		return
@@ -43,6 +42,17 @@ func (t *Table) fragment(s *segment, p *Packet, depth int) {
 	w := whole{key: s.key, direction: s.flags & segDirection, depth: depth}
 	w.what, w.packet = datagramOf(f, s.ttl, payload)
 	t.whole = append(t.whole, w)
+}
+
+// place settles the key of a fragment, and counts what is wrong with it.
+func (t *Table) place(s *segment) {
+	known, overlaps := t.fragments.place(s, &t.seeds)
+	if !known {
+		t.decoder.faults[FaultOrphan]++
+	}
+	if overlaps && t.defrag == nil { // a Defragmenter finds overlaps more exactly
+		t.decoder.faults[FaultFragment]++
+	}
 }
 
 // partOf reads what a Defragmenter needs of a fragment, and reports whether all of it was captured.

@@ -132,25 +132,19 @@ func (q *reduce) step(t *flow.Table) bool {
 
 // recall fetches the raw packets of flows.
 type recall struct {
-	uuids []string
-	found map[string][]flow.RawPacket
-	done  chan struct{}
+	ctx    context.Context
+	of     flow.UUIDSet
+	found  map[string][]flow.RawPacket
+	cursor uint64
+	done   chan struct{}
 }
 
 func (q *recall) step(t *flow.Table) bool {
-	const few = 64
-	n := min(few, len(q.uuids))
-	for _, uuid := range q.uuids[:n] {
-		if packets := t.RawPackets(uuid); len(packets) > 0 {
-			copies := make([]flow.RawPacket, len(packets))
-			for i, p := range packets {
-				p.Data = slices.Clone(p.Data)
-				copies[i] = p
-			}
-			q.found[uuid] = copies
-		}
-	}
-	if q.uuids = q.uuids[n:]; len(q.uuids) > 0 {
+	next, done := t.RawPackets(q.cursor, slice, q.of, func(uuid string, packets []flow.RawPacket) {
+		q.found[uuid] = packets
+	})
+	q.cursor = next
+	if !done && q.ctx.Err() == nil {
 		return true
 	}
 	close(q.done)
@@ -330,8 +324,9 @@ func sorted(flows iter.Seq[*flow.Flow], q *gremlin.FlowQuery, most int64) []*flo
 // RawPackets gives the packets kept of live flows, by the flows' UUID. Flows that are not here are left out.
 func (r *Runner) RawPackets(ctx context.Context, uuids []string) (map[string][]flow.RawPacket, error) {
 	packets := map[string][]flow.RawPacket{}
+	of := flow.NewUUIDSet(uuids)
 	for _, ring := range r.live(true, nil) {
-		q := &recall{uuids: uuids, found: map[string][]flow.RawPacket{}, done: make(chan struct{})}
+		q := &recall{ctx: ctx, of: of, found: map[string][]flow.RawPacket{}, done: make(chan struct{})}
 		if !ring.ask(ctx, q) {
 			continue
 		}
