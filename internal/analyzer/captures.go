@@ -400,6 +400,9 @@ func (a *Analyzer) CaptureHosts() []string {
 	return slices.Sorted(maps.Keys(a.captures.hosts))
 }
 
+// Settling reports whether this analyzer began so lately that hosts which run captures may be unknown to it.
+func (a *Analyzer) Settling() bool { return time.Since(a.mono) < captureSettle }
+
 // Captures says what became of each capture, by the nodes that its query gives and what the agents say of them.
 func (a *Analyzer) Captures() []api.CaptureInfo {
 	c := a.captures

@@ -59,7 +59,7 @@ func (a *App) startAnalyzer(ctx context.Context, stop context.CancelCauseFunc, u
 		},
 	})
 	var known atomic.Pointer[analyzer.Analyzer]
-	flows := a.newFlows(conn, g, func() []string { return captureHosts(known.Load()) })
+	flows := a.newFlows(conn, g, known.Load)
 	engine := gremlin.New(g, gremlin.Options{
 		Now: a.opts.Now, Deadline: a.cfg.Query.Deadline, MaxResults: a.cfg.Query.MaxResults, Logger: a.log,
 		Flows: flows.source,

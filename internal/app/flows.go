@@ -103,8 +103,8 @@ type flows struct {
 	bad    prometheus.Counter
 }
 
-// newFlows makes the store of flows and what asks for them. The hosts that run captures are known later.
-func (a *App) newFlows(conn *bus.Conn, g *graph.Graph, hosts func() []string) *flows {
+// newFlows makes the store of flows and what asks for them. The analyzer, which knows the hosts that run captures, comes later.
+func (a *App) newFlows(conn *bus.Conn, g *graph.Graph, known func() *analyzer.Analyzer) *flows {
 	f := &flows{
 		memory: flowstore.NewMemory(flowstore.MemoryOptions{
 			Window: a.cfg.Flow.Window, MaxBytes: int64(a.cfg.Flow.WindowBytes), Update: a.cfg.Flow.Update, Now: a.opts.Now,
@@ -112,7 +112,14 @@ func (a *App) newFlows(conn *bus.Conn, g *graph.Graph, hosts func() []string) *f
 		bad: prometheus.NewCounter(prometheus.CounterOpts{Name: "weft_flows_batches_undecodable_total", Help: "Flow batches refused: not readable."}),
 	}
 	f.hub = flowstore.NewHub(f.memory, a.opts.Now)
-	f.source = flowquery.New(flowquery.Options{Conn: conn, Graph: g, Store: f.memory, Hosts: hosts, Timeout: a.cfg.Flow.QueryTimeout})
+	f.source = flowquery.New(flowquery.Options{
+		Conn: conn, Graph: g, Store: f.memory, Timeout: a.cfg.Flow.QueryTimeout,
+		Hosts: func() []string { return captureHosts(known()) },
+		Settling: func() bool {
+			an := known()
+			return an == nil || an.Settling()
+		},
+	})
 	return f
 }
 

@@ -75,6 +75,7 @@ type world struct {
 	hosts  []string
 	server *bus.Server
 	graph  *graph.Graph
+	young  bool // the analyzer just started
 }
 
 func newWorld(t *testing.T, timeout time.Duration) *world {
@@ -88,7 +89,7 @@ func newWorld(t *testing.T, timeout time.Duration) *world {
 	w.graph = graph.New(graph.Options{})
 	w.source = New(Options{
 		Conn: w.dial(bus.AnalyzerMember("hub")), Graph: w.graph, Timeout: timeout,
-		Hosts: func() []string { return slices.Clone(w.hosts) },
+		Hosts: func() []string { return slices.Clone(w.hosts) }, Settling: func() bool { return w.young },
 	})
 	w.engine = gremlin.New(w.graph, gremlin.Options{Flows: w.source})
 	return w

@@ -28,6 +28,8 @@ type Options struct {
 	Store flowstore.Store // of the past
 	// Hosts are those that run captures now.
 	Hosts func() []string
+	// Settling reports whether there may be more hosts than Hosts knows of yet: answers then say so. nil = never.
+	Settling func() bool
 	// Timeout is how long an agent may take for its whole answer, 5 s.
 	Timeout time.Duration
 }
@@ -64,6 +66,7 @@ func (s *Source) Flows(ctx context.Context, q gremlin.FlowQuery) iter.Seq2[greml
 		}
 	}
 	return func(yield func(gremlin.Flow, error) bool) {
+		s.settling(&q)
 		question, err := q.MarshalJSON()
 		if err != nil {
 			yield(nil, err)
@@ -87,6 +90,7 @@ func (s *Source) Reduce(ctx context.Context, q gremlin.FlowQuery, r gremlin.Flow
 	if err != nil {
 		return nil, err
 	}
+	s.settling(&q)
 	total := r.New()
 	for part, err := range scatter(ctx, s, s.hosts(&q), reduceVerb, question, q.Warn, keepPart) {
 		if err == nil {
@@ -97,6 +101,13 @@ func (s *Source) Reduce(ctx context.Context, q gremlin.FlowQuery, r gremlin.Flow
 		}
 	}
 	return total, nil
+}
+
+// settling warns that the answer may lack hosts which nobody knows of yet.
+func (s *Source) settling(q *gremlin.FlowQuery) {
+	if s.opts.Settling != nil && s.opts.Settling() && q.Warn != nil {
+		q.Warn("this analyzer just started: hosts may still be joining, and their flows be missing; ask again in some seconds")
+	}
 }
 
 func keepPart(part []byte) ([]byte, error) { return part, nil }

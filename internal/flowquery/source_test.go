@@ -92,6 +92,19 @@ func TestWhatAHostRefusesIsTold(t *testing.T) {
 	}
 }
 
+func TestAnalyzerThatJustStartedSaysThatHostsMayBeMissing(t *testing.T) {
+	w := newWorld(t, 5*time.Second)
+	w.agent("a", flowsOf("a", 1))
+	for _, w.young = range []bool{true, false} {
+		for _, query := range []string{"G.Flows()", "G.Flows().Count()", "G.V().Has('Name','a').Flows()"} {
+			warnings := w.exec(query).Warnings()
+			if w.young != (len(warnings) == 1 && strings.Contains(warnings[0], "hosts may still be joining")) {
+				t.Errorf("%s: warnings %q", query, warnings)
+			}
+		}
+	}
+}
+
 func TestAnswersAreMergedInOrder(t *testing.T) {
 	for query, want := range map[string]string{
 		"G.Flows().Sort('Last')":                                        "a-1 b-2 a-3 c-4 b-5 a-6",
