@@ -22,18 +22,23 @@ type operation struct {
 	summary      string
 	body         string // schema of the request's body
 	bodyOptional bool
-	bodyType     string   // other than JSON
-	form         []string // fields of a form as the body
-	yaml         bool     // the body may be YAML
-	ttl          bool     // X-Resource-TTL is taken
-	answer       string   // schema; "Text" for plain text, "" for none
-	answerMap    bool     // the answer is an object of them by id
-	graphviz     bool     // the answer may be a drawing
-	pcap         bool     // or a capture file
-	empty        int      // a further status without content
+	bodyType     string      // other than JSON
+	form         []string    // fields of a form as the body
+	yaml         bool        // the body may be YAML
+	ttl          bool        // X-Resource-TTL is taken
+	query        []parameter // of the URL
+	answer       string      // schema; "Text" for plain text, "" for none
+	answerMap    bool        // the answer is an object of them by id
+	graphviz     bool        // the answer may be a drawing
+	pcap         bool        // or a capture file
+	empty        int         // a further status without content
 	fails        []int
 	websocket    bool
+	flows        bool // the WebSocket sends flows, and takes nothing
 }
+
+// parameter is what a request may have, and what that is for.
+type parameter struct{ name, text string }
 
 type object = map[string]any
 
@@ -110,10 +115,17 @@ func (r route) parameters() []object {
 	if r.doc.ttl {
 		header(skydive.HeaderResourceTTL, "A Go duration such as 1h30m after which the resource is deleted")
 	}
+	for _, q := range r.doc.query {
+		list = append(list, object{"name": q.name, "in": "query", "description": q.text, "schema": object{"type": "string"}})
+	}
 	if r.doc.websocket {
 		header(skydive.HeaderClientType, "Required, here or as a query parameter in lower case: the kind of client")
 		header(skydive.HeaderHostID, "Who connects; the remote address when absent")
 		header(skydive.HeaderClientProtocol, "Encoding of messages", skydive.ProtocolJSON, skydive.ProtocolProtobuf)
+		if r.doc.flows {
+			header(skydive.HeaderNamespace, "Repeatable: flow, flow/ID for those of one capture, stats; flow and stats when absent")
+			return list
+		}
 		header(skydive.HeaderNamespace, "Namespaces the server may send; all when absent or *")
 		header(skydive.HeaderGremlinFilter, "A Gremlin expression that gives a graph")
 		header(skydive.HeaderUpdatePolicy, "How updates are sent", skydive.UpdateFull, skydive.UpdatePartial)

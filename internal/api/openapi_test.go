@@ -243,3 +243,33 @@ func TestDescriptionIsStable(t *testing.T) {
 		t.Error("not JSON")
 	}
 }
+
+// What requests may have beside a body is described, and nothing that they may not.
+func TestOpenAPIParameters(t *testing.T) {
+	s := apitest.Start(t)
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct{ Name, In, Description string }
+		}
+	}
+	if err := json.Unmarshal([]byte(expect(t, s, 200, "GET", "/api/openapi.json", "")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ method, path, want string }{
+		{"post", "/api/pcap", "query CaptureID, query NodeTID"},
+		{"post", "/api/capture", "header X-Resource-TTL"},
+		{"get", "/api/capture/{id}", "path id"},
+		{"get", "/ws/subscriber/flow", "header X-Client-Type, header X-Host-ID, header X-Client-Protocol, header X-Websocket-Namespace"},
+	} {
+		var got []string
+		for _, p := range doc.Paths[c.path][c.method].Parameters {
+			got = append(got, p.In+" "+p.Name)
+			if p.In != "path" && p.Description == "" {
+				t.Errorf("%s: nothing says what %s is for", c.path, p.Name)
+			}
+		}
+		if text := strings.Join(got, ", "); text != c.want {
+			t.Errorf("%s %s takes %s, want %s", c.method, c.path, text, c.want)
+		}
+	}
+}

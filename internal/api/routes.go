@@ -51,7 +51,10 @@ func routes() []route {
 		},
 		{
 			method: "POST", path: "/api/pcap", object: "pcap", action: write, stream: true, handler: bind((*Server).importPcap),
-			doc: operation{summary: "Take the flows of a capture file: pcap or pcapng, plain, gzip or zstd", body: "Pcap", bodyType: skydive.ContentPcap, empty: 202, fails: []int{400, 404, 503}},
+			doc: operation{
+				summary: "Take the flows of a capture file: pcap or pcapng, plain, gzip or zstd", body: "Pcap", bodyType: skydive.ContentPcap, empty: 202, fails: []int{400, 404, 503},
+				query: []parameter{{"CaptureID", "What the flows shall have as CaptureID, to be found by"}, {"NodeTID", "The TID of the node that they shall belong to"}},
+			},
 		},
 		{
 			method: "GET", path: "/api/status", object: "status", action: read, handler: bind((*Server).status),
@@ -79,7 +82,7 @@ func routes() []route {
 		},
 		websocketRoute("/ws/publisher", (*Server).servePublisher, "Write the graph"),
 		websocketRoute("/ws/subscriber", (*Server).serveSubscriber, "Follow the graph"),
-		websocketRoute("/ws/subscriber/flow", (*Server).serveFlowSubscriber, "Follow flows and the counters of captures"),
+		flowsRoute("/ws/subscriber/flow", (*Server).serveFlowSubscriber, "Follow flows and the counters of captures"),
 		websocketRoute("/ws/pubsub", (*Server).servePubSub, "Both; one's own changes are not echoed"),
 	}
 	for _, kind := range resourceKinds() {
@@ -99,4 +102,10 @@ func websocketRoute(path string, method func(*Server, http.ResponseWriter, *http
 		method: "GET", path: path, object: auth.ObjectWebSocket, action: path, handler: bind(method),
 		doc: operation{summary: summary + ", over a WebSocket", websocket: true, empty: 101, fails: []int{400, 403, 404, 409, 426, 503}},
 	}
+}
+
+func flowsRoute(path string, method func(*Server, http.ResponseWriter, *http.Request) error, summary string) route {
+	r := websocketRoute(path, method, summary)
+	r.doc.flows = true
+	return r
 }
