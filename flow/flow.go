@@ -100,13 +100,17 @@ type IPMetric struct {
 	Fragments, FragmentErrors int64
 }
 
-// RawPacket is one packet kept of a flow. Timestamp is in ms; Index counts from 0 within the flow.
+// RawPacket is one packet kept of a flow. Index counts from 0 within the flow.
 type RawPacket struct {
-	Timestamp int64
+	Timestamp int64 // ms since the epoch
 	Index     int64
 	Data      []byte
 	LinkType  LinkType
+	Nanos     int64 // since Timestamp, 0 to 999,999: what Skydive's packets have not
 }
+
+// Time returns when the packet was seen, in ns since the epoch.
+func (p *RawPacket) Time() int64 { return p.Timestamp*1e6 + p.Nanos }
 
 // Stats are the counters of one capture, as the namespace "stats" of the flow subscriber shows them.
 type Stats struct {

@@ -174,12 +174,15 @@ func (m *IPMetric) decodeProto(r *wireReader) {
 	}
 }
 
+const fieldPacketNanos = 100 // weft's own
+
 func (p *RawPacket) appendProto(dst []byte, num protowire.Number) []byte {
 	dst, start := openMessage(dst, num)
 	dst = appendInt(dst, 1, p.Timestamp)
 	dst = appendInt(dst, 2, p.Index)
 	dst = appendData(dst, 3, p.Data)
 	dst = appendInt(dst, 4, int64(p.LinkType))
+	dst = appendInt(dst, fieldPacketNanos, p.Nanos)
 	return closeMessage(dst, start)
 }
 
@@ -194,6 +197,8 @@ func (p *RawPacket) decodeProto(r *wireReader) {
 			p.Data = r.bytes()
 		case 4<<3 | varintField:
 			p.LinkType = LinkType(r.n) //nolint:gosec // 16 bits in all files
+		case fieldPacketNanos<<3 | varintField:
+			p.Nanos = r.int()
 		}
 	}
 }

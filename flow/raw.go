@@ -18,7 +18,8 @@ func (t *Table) rawPacket(e *extra, s *segment, link LinkType, p *Packet) RawPac
 	if t.options.HeaderSize > 0 && len(data) > t.options.HeaderSize {
 		data = data[:t.options.HeaderSize]
 	}
-	return RawPacket{Timestamp: milliseconds(p.Time), Index: int64(len(e.raw)), Data: slices.Clone(data), LinkType: link}
+	ms := milliseconds(p.Time)
+	return RawPacket{Timestamp: ms, Nanos: p.Time - ms*1e6, Index: int64(len(e.raw)), Data: slices.Clone(data), LinkType: link}
 }
 
 // keepRaw keeps a packet of a flow if its limit and the room for all allow it.

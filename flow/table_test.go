@@ -244,12 +244,12 @@ func TestScan(t *testing.T) {
 func TestRawPackets(t *testing.T) {
 	table, reports := watch(flow.Options{RawPacketLimit: 2, HeaderSize: 60})
 	for n := range int64(3) {
-		add(table, at(start+n*second, there, ip, ft.UDP{Src: 4000, Dst: 99}, ft.Zeros(100)))
+		add(table, at(start+n*(second+123_456), there, ip, ft.UDP{Src: 4000, Dst: 99}, ft.Zeros(100)))
 	}
 	table.Advance(start + 3*second)
 	f := (*reports)[0]
 	raw := rawPackets(table, 1, f.UUID)[f.UUID]
-	if len(raw) != 2 || f.RawPacketsCaptured != 2 || len(raw[0].Data) != 60 || raw[1].Timestamp != start/1e6+1000 || raw[1].Index != 1 || raw[0].LinkType != flow.LinkEthernet {
+	if len(raw) != 2 || f.RawPacketsCaptured != 2 || len(raw[0].Data) != 60 || raw[1].Timestamp != start/1e6+1000 || raw[1].Time() != start+1e9+123_456 || raw[1].Nanos != 123_456 || raw[1].Index != 1 || raw[0].LinkType != flow.LinkEthernet {
 		t.Errorf("raw packets %+v", raw)
 	}
 	if some := rawPackets(table, 1, "0123456789abcdef", "none"); len(some) != 0 {
