@@ -70,6 +70,9 @@ func TestSumsOutliveNodesAgentsHostsAndAnalyzers(t *testing.T) {
 		h.drop(h2.name)
 	}
 	both("a host that is gone", 118)
+	if l := first.Captures()[0].Ledger; l.FlowsLive != 1 {
+		t.Errorf("%d flows are live, those of h1's newest books alone should be: %+v", l.FlowsLive, l)
+	}
 	kept := func(want ...string) []byte {
 		t.Helper()
 		var data []byte
