@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -55,14 +56,45 @@ func (f *Flow) AppendJSON(dst []byte) []byte {
 // MarshalJSON is AppendJSON for encoding/json.
 func (f *Flow) MarshalJSON() ([]byte, error) { return f.AppendJSON(nil), nil }
 
-// UnmarshalJSON makes the flow what the JSON says. Unknown names are skipped.
+// Bounds of a flow's JSON: more than the longest DNS message makes.
+const (
+	mostJSON    = 8 << 20  // bytes
+	mostRecords = 64 << 10 // of DNS, questions included
+	shortJSON   = mostRecords * len("{},")
+)
+
+// UnmarshalJSON makes the flow what the JSON says. Unknown names are skipped. JSON longer than 8 MiB, with more than 65,536
+// records of DNS or nested deeper than 10,000 levels is an error.
 func (f *Flow) UnmarshalJSON(b []byte) error {
 	type plain Flow // without this method
 	*f = Flow{}
-	if err := json.Unmarshal(b, (*plain)(f)); err != nil {
+	if len(b) > mostJSON {
+		return fmt.Errorf("flow: JSON of %d bytes, more than %d", len(b), mostJSON)
+	}
+	var options []json.Options
+	if len(b) > shortJSON {
+		options = append(options, boundRecords())
+	}
+	if err := json.Unmarshal(b, (*plain)(f), options...); err != nil {
+		*f = Flow{}
 		return fmt.Errorf("flow: %w", err)
 	}
 	return nil
+}
+
+// boundRecords refuses DNS records that are too many: written as {}, they take a hundred times as much memory.
+func boundRecords() json.Options {
+	left := mostRecords
+	one := func() error {
+		if left--; left < 0 {
+			return fmt.Errorf("more than %d DNS records", mostRecords)
+		}
+		return errors.ErrUnsupported // read as ever
+	}
+	return json.WithUnmarshalers(json.JoinUnmarshalers(
+		json.UnmarshalFromFunc(func(*jsontext.Decoder, *DNSRecord) error { return one() }),
+		json.UnmarshalFromFunc(func(*jsontext.Decoder, *DNSQuestion) error { return one() }),
+	))
 }
 
 func (l *Layer) appendJSON(dst []byte) []byte {

@@ -3,6 +3,7 @@ package flow_test
 import (
 	"bytes"
 	stdjson "encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -117,6 +118,37 @@ func TestJSONOfOthers(t *testing.T) {
 	err := f.UnmarshalJSON([]byte(`{"Network":{"Protocol":"IPX"}}`))
 	if err == nil || !strings.Contains(err.Error(), `unknown name "IPX": use one of ETHERNET, IPV4`) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// JSON that is made to take time or memory takes little of either.
+func TestHostileJSON(t *testing.T) {
+	const long = 2 << 20
+	for name, test := range map[string]struct {
+		text, err string
+	}{
+		"nested lists":      {`{"Later":` + strings.Repeat("[", long), "exceeded max depth"},
+		"nested objects":    {`{"Later":` + strings.Repeat(`{"a":`, long/5), "exceeded max depth"},
+		"a long number":     {`{"Start":` + strings.Repeat("9", long) + `}`, "value out of range"},
+		"a long exponent":   {`{"Start":1e` + strings.Repeat("9", long) + `}`, "invalid syntax"},
+		"many records":      {`{"DNS":{"answers":[{}` + strings.Repeat(",{}", long/3) + `]}}`, "more than 65536 DNS records"},
+		"many questions":    {`{"DNS":{"questions":[{}` + strings.Repeat(",{}", long/3) + `]}}`, "more than 65536 DNS records"},
+		"records as before": {`{"DNS":{"answers":[{}` + strings.Repeat(`,{"TTL":1}`, 1<<16-1) + `]}}`, ""},
+		"a long name":       {`{"UUID":"` + strings.Repeat("\\u0041", long/6) + `"}`, ""},
+		"many names":        {`{"Later":[0` + strings.Repeat(",0", long/2) + `]}`, ""},
+		"too long":          {`{"UUID":"` + strings.Repeat("a", 8<<20) + `"}`, "JSON of 8388619 bytes, more than 8388608"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var f flow.Flow
+		err := f.UnmarshalJSON([]byte(test.text))
+		runtime.ReadMemStats(&after)
+		if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err) || len(err.Error()) > 1000) {
+			t.Errorf("%s: error %.300v, want %q", name, err, test.err)
+		}
+		if taken := after.TotalAlloc - before.TotalAlloc; taken > 128<<20 {
+			t.Errorf("%s: %d MiB allocated for %d bytes", name, taken>>20, len(test.text))
+		}
 	}
 }
 
