@@ -19,10 +19,26 @@ type Flow interface {
 	AppendJSON(dst []byte) []byte
 }
 
+// FlowID tells a flow from all others. The UUID alone does not: every capture on a node sees the same flow there.
+type FlowID struct{ UUID, CaptureID, NodeTID string }
+
+// FlowIDOf reads what tells a flow from all others.
+func FlowIDOf(f Flow) FlowID {
+	text := func(key string) string {
+		v, _ := f.Field(key)
+		if v.Kind() != graph.KindString {
+			return ""
+		}
+		return v.Str()
+	}
+	return FlowID{UUID: f.UUID(), CaptureID: text("CaptureID"), NodeTID: text("NodeTID")}
+}
+
 // RawPacket is one captured packet.
 type RawPacket struct {
 	Timestamp int64 // ms
-	Index     int64
+	Nanos     int64 // since Timestamp, 0 to 999,999; not in the JSON, which is Skydive's
+	Index     int64 // within the flow
 	Data      []byte
 	LinkType  int64
 }
@@ -82,9 +98,9 @@ type FlowSource interface {
 	Flows(ctx context.Context, q FlowQuery) iter.Seq2[Flow, error]
 	// Metrics gives the metrics of a flow within the interval of the query (its last one when live), in order of time.
 	Metrics(ctx context.Context, q FlowQuery, flow Flow) ([]FlowMetric, error)
-	// RawPackets gives the captured packets of flows within the interval, by the UUID of the flow and in order,
-	// filtered by a BPF expression unless it is empty.
-	RawPackets(ctx context.Context, q FlowQuery, flows []Flow, bpf string) (map[string][]RawPacket, error)
+	// RawPackets gives the captured packets of flows within the interval, by the flow and in order, filtered by a BPF
+	// expression unless it is empty.
+	RawPackets(ctx context.Context, q FlowQuery, flows []Flow, bpf string) (map[FlowID][]RawPacket, error)
 }
 
 // WorkflowSource runs the workflows that users stored. The graph is the one at the Workflow step.

@@ -28,7 +28,7 @@ func (r *recorder) Metrics(context.Context, gremlin.FlowQuery, gremlin.Flow) ([]
 	return nil, nil
 }
 
-func (r *recorder) RawPackets(context.Context, gremlin.FlowQuery, []gremlin.Flow, string) (map[string][]gremlin.RawPacket, error) {
+func (r *recorder) RawPackets(context.Context, gremlin.FlowQuery, []gremlin.Flow, string) (map[gremlin.FlowID][]gremlin.RawPacket, error) {
 	return nil, nil
 }
 

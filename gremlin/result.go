@@ -104,6 +104,14 @@ func (r *Result) Values() []graph.Value {
 // Flows gives the flows of a result of flows.
 func (r *Result) Flows() []Flow { return r.flows }
 
+// Packets gives the packets of a result of raw packets, flow by flow, with all of their times. Values has them by flow.
+func (r *Result) Packets() []RawPacket {
+	if r.kind != kindPackets {
+		return nil
+	}
+	return r.table.packets
+}
+
 // Warnings tells what a reader of the result should know, such as an interval that was cut.
 func (r *Result) Warnings() []string { return r.warnings }
 

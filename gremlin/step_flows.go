@@ -236,20 +236,23 @@ func packets(x *exec, i int, in stream, bpf string) stream {
 	if len(flows) == 0 || x.err != nil {
 		return out
 	}
-	byUUID, err := x.engine.opts.Flows.RawPackets(x.ctx, *in.query, flows, bpf)
+	byFlow, err := x.engine.opts.Flows.RawPackets(x.ctx, *in.query, flows, bpf)
 	if err != nil {
 		x.fail(i, fmt.Errorf("raw packets: %w", err))
 		return out
 	}
 	for _, f := range flows {
-		rows := byUUID[f.UUID()]
+		id := FlowIDOf(f)
+		rows := byFlow[id]
+		delete(byFlow, id) // of a flow that comes twice they are there once
 		x.tableRows += len(rows)
 		if !x.mayHold(x.tableRows) {
 			break
 		}
 		for _, p := range rows {
-			out.table.add(f.UUID(), packetObject(p))
+			out.table.add(id.UUID, packetObject(p))
 		}
+		out.table.packets = append(out.table.packets, rows...)
 	}
 	return out
 }

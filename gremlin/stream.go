@@ -88,6 +88,8 @@ type table struct {
 	rows map[string][]graph.Metadata
 	flow map[string][]Flow // groups
 	one  bool              // next hops: one object an id, not a list
+
+	packets []RawPacket // raw packets: the same once more, as they came
 }
 
 func newTable() *table { return &table{rows: map[string][]graph.Metadata{}} }

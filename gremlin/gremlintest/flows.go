@@ -98,11 +98,11 @@ func (t *flowTable) Metrics(_ context.Context, _ gremlin.FlowQuery, f gremlin.Fl
 }
 
 // RawPackets implements gremlin.FlowSource. An expression selects the packets whose data contain it.
-func (t *flowTable) RawPackets(_ context.Context, _ gremlin.FlowQuery, flows []gremlin.Flow, bpf string) (map[string][]gremlin.RawPacket, error) {
+func (t *flowTable) RawPackets(_ context.Context, _ gremlin.FlowQuery, flows []gremlin.Flow, bpf string) (map[gremlin.FlowID][]gremlin.RawPacket, error) {
 	if bpf == "bad" {
 		return nil, fmt.Errorf("filter %q: syntax error", bpf)
 	}
-	all := map[string][]gremlin.RawPacket{}
+	all := map[gremlin.FlowID][]gremlin.RawPacket{}
 	for _, f := range flows {
 		packets, _ := f.Field("Packets")
 		if packets.Kind() != graph.KindList {
@@ -114,7 +114,7 @@ func (t *flowTable) RawPackets(_ context.Context, _ gremlin.FlowQuery, flows []g
 				out = append(out, gremlin.RawPacket{Index: int64(len(out)), Data: []byte(p.Str()), LinkType: 1})
 			}
 		}
-		all[f.UUID()] = out
+		all[gremlin.FlowIDOf(f)] = out
 	}
 	return all, nil
 }

@@ -1,8 +1,8 @@
 package api
 
 import (
+	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +12,6 @@ import (
 
 	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/flow/pcapfile"
-	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/gremlin"
 	"github.com/weft-net/weft/skydive"
 )
@@ -138,10 +137,7 @@ func writePcap(w http.ResponseWriter, result *gremlin.Result) error {
 	if result.Kind() != gremlin.KindPackets {
 		return failf(http.StatusNotAcceptable, "only packets make a capture file, and this gives %s: end the query with RawPackets()", result.Kind())
 	}
-	list, err := packetsOf(result)
-	if err != nil {
-		return err
-	}
+	list := packetsOf(result)
 	format, link := pcapfile.Pcap, flow.LinkEthernet
 	if len(list) > 0 {
 		link = list[0].link
@@ -167,38 +163,17 @@ type linkedPacket struct {
 }
 
 // packetsOf gathers the packets of all flows of a result in the order of time.
-func packetsOf(result *gremlin.Result) (list []linkedPacket, err error) {
-	for _, byFlow := range result.Values() {
-		for id, rows := range byFlow.Object().All() {
-			for row := range rows.All() {
-				p, err := packetOf(row.Object())
-				if err != nil {
-					return nil, fmt.Errorf("packet of flow %s: %w", id, err)
-				}
-				list = append(list, p)
-			}
+func packetsOf(result *gremlin.Result) []linkedPacket {
+	packets := result.Packets()
+	list := make([]linkedPacket, len(packets))
+	for i, p := range packets {
+		list[i] = linkedPacket{
+			Packet: flow.Packet{Data: p.Data, Length: len(p.Data), Time: p.Timestamp*int64(time.Millisecond) + p.Nanos},
+			link:   flow.LinkType(p.LinkType), index: p.Index,
 		}
 	}
 	slices.SortStableFunc(list, func(a, b linkedPacket) int {
-		switch {
-		case a.Time != b.Time:
-			return int(min(max(a.Time-b.Time, -1), 1))
-		default:
-			return int(min(max(a.index-b.index, -1), 1))
-		}
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.index, b.index))
 	})
-	return list, nil
-}
-
-func packetOf(row graph.Metadata) (p linkedPacket, err error) {
-	number := func(key string) int64 { v, _ := row.Get(key); return v.Int() }
-	data, _ := row.Get("Data")
-	if p.Data, err = base64.StdEncoding.DecodeString(data.Str()); err != nil {
-		return p, err
-	}
-	p.Length = len(p.Data)
-	p.Time = number("Timestamp") * int64(time.Millisecond)
-	p.link = flow.LinkType(number("LinkType"))
-	p.index = number("Index")
-	return p, nil
+	return list
 }

@@ -183,17 +183,17 @@ func (p packetSource) Metrics(context.Context, gremlin.FlowQuery, gremlin.Flow) 
 
 func (p packetSource) packets(f gremlin.Flow) []gremlin.RawPacket {
 	if f.UUID() == "f1" {
-		return []gremlin.RawPacket{{Timestamp: 1000, Data: udp(1, 1), LinkType: p.links[0]}, {Timestamp: 3000, Index: 1, Data: udp(1, 2), LinkType: p.links[0]}}
+		return []gremlin.RawPacket{{Timestamp: 1000, Nanos: 1, Data: udp(1, 1), LinkType: p.links[0]}, {Timestamp: 3000, Nanos: 999_999, Index: 1, Data: udp(1, 2), LinkType: p.links[0]}}
 	}
-	return []gremlin.RawPacket{{Timestamp: 2000, Data: udp(2, 1), LinkType: p.links[1]}}
+	return []gremlin.RawPacket{{Timestamp: 2000, Nanos: 123_456, Data: udp(2, 1), LinkType: p.links[1]}}
 }
 
-func (p packetSource) RawPackets(_ context.Context, _ gremlin.FlowQuery, flows []gremlin.Flow, _ string) (map[string][]gremlin.RawPacket, error) {
-	byUUID := make(map[string][]gremlin.RawPacket)
+func (p packetSource) RawPackets(_ context.Context, _ gremlin.FlowQuery, flows []gremlin.Flow, _ string) (map[gremlin.FlowID][]gremlin.RawPacket, error) {
+	byFlow := make(map[gremlin.FlowID][]gremlin.RawPacket)
 	for _, f := range flows {
-		byUUID[f.UUID()] = p.packets(f)
+		byFlow[gremlin.FlowIDOf(f)] = p.packets(f)
 	}
-	return byUUID, nil
+	return byFlow, nil
 }
 
 // withPackets starts a server whose flows have packets.
@@ -257,16 +257,16 @@ func TestTooManyPacketsAreNoFile(t *testing.T) {
 	}
 }
 
-// tshark reads every answer: with one link type, with several, and with none.
+// tshark reads every answer, with times to the nanosecond: with one link type, with several, and with none.
 func TestTsharkReadsAnswers(t *testing.T) {
 	for _, c := range []struct {
 		name, query string
 		links       [2]int64
 		want        string
 	}{
-		{"one link type", "G.Flows().RawPackets()", [2]int64{1, 1}, "1.000000000\teth:ethertype:ip:udp:data\t46\n2.000000000\teth:ethertype:ip:udp:data\t46\n3.000000000\teth:ethertype:ip:udp:data\t46\n"},
+		{"one link type", "G.Flows().RawPackets()", [2]int64{1, 1}, "1.000000001\teth:ethertype:ip:udp:data\t46\n2.000123456\teth:ethertype:ip:udp:data\t46\n3.000999999\teth:ethertype:ip:udp:data\t46\n"},
 		// As IP, which the packet of the test is not.
-		{"several", "G.Flows().RawPackets()", [2]int64{1, 228}, "1.000000000\teth:ethertype:ip:udp:data\t46\n2.000000000\tip\t46\n3.000000000\teth:ethertype:ip:udp:data\t46\n"},
+		{"several", "G.Flows().RawPackets()", [2]int64{1, 228}, "1.000000001\teth:ethertype:ip:udp:data\t46\n2.000123456\tip\t46\n3.000999999\teth:ethertype:ip:udp:data\t46\n"},
 		{"none", "G.Flows().Has('UUID','none').RawPackets()", [2]int64{1, 1}, ""},
 		{"none of no flows", "G.Flows().Limit(0).RawPackets()", [2]int64{1, 1}, ""},
 	} {

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // held is what is live on an agent of these tests: flows in a list.
 type held struct {
 	flows   []*flow.Flow
-	packets map[string][]flow.RawPacket
+	packets map[gremlin.FlowID][]flow.RawPacket
 	asked   chan gremlin.FlowQuery // nil: nobody looks
 	stuck   bool                   // gives its flows and never ends
 }
@@ -57,11 +57,11 @@ func (h *held) Reduce(ctx context.Context, q *gremlin.FlowQuery, r gremlin.FlowR
 	return total, nil
 }
 
-func (h *held) RawPackets(_ context.Context, uuids []string) (map[string][]flow.RawPacket, error) {
-	found := map[string][]flow.RawPacket{}
-	for _, uuid := range uuids {
-		if p, ok := h.packets[uuid]; ok {
-			found[uuid] = p
+func (h *held) RawPackets(_ context.Context, ids []gremlin.FlowID) (map[gremlin.FlowID][]flow.RawPacket, error) {
+	found := map[gremlin.FlowID][]flow.RawPacket{}
+	for _, id := range ids {
+		if p, ok := h.packets[id]; ok {
+			found[id] = p
 		}
 	}
 	return found, nil

@@ -30,6 +30,7 @@ const (
 	partBytes   = 128 << 10 // of a part of an answer, about
 	mostAnswers = 16        // given at once by one agent
 	mostUUIDs   = 100_000   // of a question for packets
+	mostAsked   = 5000      // of those that are put, of which each may be in a capture of its own
 )
 
 // Live is what an agent's captures hold now.
@@ -39,8 +40,8 @@ type Live interface {
 	Flows(ctx context.Context, q *gremlin.FlowQuery) iter.Seq2[*flow.Flow, error]
 	// Reduce gives what the reduction makes of the flows that Flows would give.
 	Reduce(ctx context.Context, q *gremlin.FlowQuery, r gremlin.FlowReduction) (*gremlin.FlowTotal, error)
-	// RawPackets gives the packets kept of flows, by UUID.
-	RawPackets(ctx context.Context, uuids []string) (map[string][]flow.RawPacket, error)
+	// RawPackets gives the packets kept of flows, in the order of time.
+	RawPackets(ctx context.Context, ids []gremlin.FlowID) (map[gremlin.FlowID][]flow.RawPacket, error)
 }
 
 // Serve answers the questions of analyzers from what is live on this member. What it returns ends that.
@@ -80,18 +81,15 @@ func Serve(conn *bus.Conn, live Live) (stop func(), err error) {
 		return nil, fmt.Errorf("flow queries: %w", err)
 	}
 	packets, err := conn.OnAsk(packetsVerb, mostAnswers, func(ctx context.Context, data []byte, say func([]byte) error) error {
-		var uuids []string
-		if err := json.Unmarshal(data, &uuids); err != nil {
-			return fmt.Errorf("raw packets: %w", err)
-		}
-		if len(uuids) > mostUUIDs {
-			return fmt.Errorf("raw packets of %d flows: at most %d at once", len(uuids), mostUUIDs)
-		}
-		found, err := live.RawPackets(ctx, uuids)
+		ids, err := parseIDs(data)
 		if err != nil {
 			return err
 		}
-		return sayFlows(withPackets(uuids, found), say)
+		found, err := live.RawPackets(ctx, ids)
+		if err != nil {
+			return err
+		}
+		return sayFlows(withPackets(ids, found), say)
 	})
 	if err != nil {
 		flows()
@@ -101,22 +99,63 @@ func Serve(conn *bus.Conn, live Live) (stop func(), err error) {
 	return func() { flows(); reductions(); packets() }, nil
 }
 
-// withPackets makes flows of which only the UUID and the packets are known, a few packets at a time.
-func withPackets(uuids []string, found map[string][]flow.RawPacket) iter.Seq2[*flow.Flow, error] {
+// seenIn names the flows of one capture on one node.
+type seenIn struct {
+	CaptureID, NodeTID string
+	UUIDs              []string
+}
+
+func marshalIDs(ids []gremlin.FlowID) ([]byte, error) {
+	var groups []*seenIn
+	at := map[gremlin.FlowID]*seenIn{} // without the UUID
+	for _, id := range ids {
+		where := gremlin.FlowID{CaptureID: id.CaptureID, NodeTID: id.NodeTID}
+		g := at[where]
+		if g == nil {
+			g = &seenIn{CaptureID: id.CaptureID, NodeTID: id.NodeTID}
+			at[where] = g
+			groups = append(groups, g)
+		}
+		g.UUIDs = append(g.UUIDs, id.UUID)
+	}
+	return json.Marshal(groups)
+}
+
+func parseIDs(data []byte) (ids []gremlin.FlowID, err error) {
+	var groups []seenIn
+	if err := json.Unmarshal(data, &groups); err != nil {
+		return nil, fmt.Errorf("raw packets: %w", err)
+	}
+	for _, g := range groups {
+		if n := len(ids) + len(g.UUIDs); n > mostUUIDs {
+			return nil, fmt.Errorf("raw packets of %d flows: at most %d at once", n, mostUUIDs)
+		}
+		for _, uuid := range g.UUIDs {
+			ids = append(ids, gremlin.FlowID{UUID: uuid, CaptureID: g.CaptureID, NodeTID: g.NodeTID})
+		}
+	}
+	return ids, nil
+}
+
+// withPackets makes flows of which only the identity and the packets are known, a few packets at a time.
+func withPackets(ids []gremlin.FlowID, found map[gremlin.FlowID][]flow.RawPacket) iter.Seq2[*flow.Flow, error] {
 	return func(yield func(*flow.Flow, error) bool) {
-		for _, uuid := range uuids {
+		for _, id := range ids {
+			say := func(some []flow.RawPacket) bool {
+				return yield(&flow.Flow{UUID: id.UUID, CaptureID: id.CaptureID, NodeTID: id.NodeTID, LastRawPackets: some}, nil)
+			}
 			var some []flow.RawPacket
 			size := 0
-			for _, p := range found[uuid] {
+			for _, p := range found[id] {
 				some, size = append(some, p), size+len(p.Data)
 				if size > partBytes {
-					if !yield(&flow.Flow{UUID: uuid, LastRawPackets: some}, nil) {
+					if !say(some) {
 						return
 					}
 					some, size = nil, 0
 				}
 			}
-			if len(some) > 0 && !yield(&flow.Flow{UUID: uuid, LastRawPackets: some}, nil) {
+			if len(some) > 0 && !say(some) {
 				return
 			}
 		}
@@ -188,12 +227,12 @@ func liveMetric(f gremlin.Flow) []gremlin.FlowMetric {
 }
 
 // RawPackets implements gremlin.FlowSource.
-func (l local) RawPackets(ctx context.Context, _ gremlin.FlowQuery, flows []gremlin.Flow, bpf string) (map[string][]gremlin.RawPacket, error) {
-	uuids := make([]string, len(flows))
+func (l local) RawPackets(ctx context.Context, _ gremlin.FlowQuery, flows []gremlin.Flow, bpf string) (map[gremlin.FlowID][]gremlin.RawPacket, error) {
+	ids := make([]gremlin.FlowID, len(flows))
 	for i, f := range flows {
-		uuids[i] = f.UUID()
+		ids[i] = gremlin.FlowIDOf(f)
 	}
-	found, err := l.live.RawPackets(ctx, uuids)
+	found, err := l.live.RawPackets(ctx, ids)
 	if err != nil {
 		return nil, err
 	}

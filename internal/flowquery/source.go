@@ -273,7 +273,7 @@ func (s *Source) Metrics(ctx context.Context, q gremlin.FlowQuery, f gremlin.Flo
 	if q.Live {
 		return liveMetric(f), nil
 	}
-	metrics, err := s.opts.Store.Metrics(ctx, q, f.UUID())
+	metrics, err := s.opts.Store.Metrics(ctx, q, gremlin.FlowIDOf(f))
 	out := make([]gremlin.FlowMetric, len(metrics))
 	for i := range metrics {
 		out[i] = row.Metric(&metrics[i])
@@ -282,21 +282,23 @@ func (s *Source) Metrics(ctx context.Context, q gremlin.FlowQuery, f gremlin.Flo
 }
 
 // RawPackets implements gremlin.FlowSource.
-func (s *Source) RawPackets(ctx context.Context, q gremlin.FlowQuery, flows []gremlin.Flow, bpf string) (map[string][]gremlin.RawPacket, error) {
-	uuids := make([]string, 0, len(flows))
+func (s *Source) RawPackets(ctx context.Context, q gremlin.FlowQuery, flows []gremlin.Flow, bpf string) (map[gremlin.FlowID][]gremlin.RawPacket, error) {
+	ids := make([]gremlin.FlowID, 0, len(flows))
+	asked := map[gremlin.FlowID]bool{}
 	tids := map[string]bool{}
 	for _, f := range flows {
-		if r, ok := f.(row.Row); !ok || r.Flow.RawPacketsCaptured > 0 || !q.Live {
-			uuids = append(uuids, f.UUID())
-			tid, _ := f.Field("NodeTID")
-			tids[tid.String()] = true
+		id := gremlin.FlowIDOf(f)
+		if r, ok := f.(row.Row); !asked[id] && (!ok || r.Flow.RawPacketsCaptured > 0 || !q.Live) {
+			asked[id] = true
+			ids = append(ids, id)
+			tids[id.NodeTID] = true
 		}
 	}
-	if len(uuids) == 0 {
+	if len(ids) == 0 {
 		return sift(nil, bpf)
 	}
 	if !q.Live {
-		found, err := s.opts.Store.RawPackets(ctx, q, uuids)
+		found, err := s.opts.Store.RawPackets(ctx, q, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -306,9 +308,9 @@ func (s *Source) RawPackets(ctx context.Context, q gremlin.FlowQuery, flows []gr
 	for tid := range tids {
 		where.NodeTIDs = append(where.NodeTIDs, tid)
 	}
-	found := map[string][]flow.RawPacket{}
-	for some := range slices.Chunk(uuids, mostUUIDs/10) {
-		question, err := json.Marshal(some)
+	found := map[gremlin.FlowID][]flow.RawPacket{}
+	for some := range slices.Chunk(ids, mostAsked) {
+		question, err := marshalIDs(some)
 		if err != nil {
 			return nil, fmt.Errorf("raw packets: %w", err)
 		}
@@ -316,22 +318,23 @@ func (s *Source) RawPackets(ctx context.Context, q gremlin.FlowQuery, flows []gr
 			if err != nil {
 				return nil, err
 			}
-			found[f.UUID] = append(found[f.UUID], f.LastRawPackets...)
+			id := gremlin.FlowID{UUID: f.UUID, CaptureID: f.CaptureID, NodeTID: f.NodeTID}
+			found[id] = append(found[id], f.LastRawPackets...)
 		}
 	}
 	return sift(found, bpf)
 }
 
 // sift keeps the packets that an expression selects.
-func sift(found map[string][]flow.RawPacket, bpf string) (map[string][]gremlin.RawPacket, error) {
+func sift(found map[gremlin.FlowID][]flow.RawPacket, bpf string) (map[gremlin.FlowID][]gremlin.RawPacket, error) {
 	programs := map[flow.LinkType]*filter.Program{}
 	if bpf != "" { // a bad expression is an error also where there is no packet
 		if _, err := filter.Compile(bpf, flow.LinkEthernet, 1<<16); err != nil {
 			return nil, err
 		}
 	}
-	out := map[string][]gremlin.RawPacket{}
-	for uuid, packets := range found {
+	out := map[gremlin.FlowID][]gremlin.RawPacket{}
+	for id, packets := range found {
 		for _, p := range packets {
 			if bpf != "" {
 				program := programs[p.LinkType]
@@ -346,7 +349,7 @@ func sift(found map[string][]flow.RawPacket, bpf string) (map[string][]gremlin.R
 					continue
 				}
 			}
-			out[uuid] = append(out[uuid], gremlin.RawPacket{Timestamp: p.Timestamp, Index: p.Index, Data: p.Data, LinkType: int64(p.LinkType)})
+			out[id] = append(out[id], gremlin.RawPacket{Timestamp: p.Timestamp, Nanos: p.Nanos, Index: p.Index, Data: p.Data, LinkType: int64(p.LinkType)})
 		}
 	}
 	return out, nil

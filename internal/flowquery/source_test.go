@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/weft-net/weft/flow"
+	"github.com/weft-net/weft/graph"
 	"github.com/weft-net/weft/gremlin"
+	"github.com/weft-net/weft/internal/flowquery/row"
+	"github.com/weft-net/weft/internal/flowstore"
 )
 
 // flowOf is a flow of a host that was last seen at a time, with as many bytes.
@@ -169,17 +172,91 @@ func TestQuestionEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func idOf(f *flow.Flow) gremlin.FlowID { return gremlin.FlowIDOf(row.Row{Flow: f}) }
+
+// Captures on one node see the same flow, with the same UUID: the packets that each of them kept are its own.
+func TestRawPacketsAreOfTheCaptureThatKeptThem(t *testing.T) {
+	w := newWorld(t, 10*time.Second)
+	live := &held{packets: map[gremlin.FlowID][]flow.RawPacket{}}
+	for _, capture := range []string{"c1", "c2", "c3"} {
+		f := flowOf("a", 1)
+		f.CaptureID, f.RawPacketsCaptured = capture, 2
+		live.flows = append(live.flows, f)
+		for n := range int64(2) {
+			live.packets[idOf(f)] = append(live.packets[idOf(f)], flow.RawPacket{
+				Timestamp: 1, Nanos: 7*n + 1, Index: n, LinkType: flow.LinkEthernet, Data: []byte(capture),
+			})
+		}
+	}
+	w.agent("a", live)
+	local, store := Local(live), flowstore.NewMemory(flowstore.MemoryOptions{})
+	w.source.opts.Store = store
+	if err := store.Append(t.Context(), flowstore.Batch{At: time.Now(), Flows: reportsOf(live)}); err != nil {
+		t.Fatal(err)
+	}
+	past := gremlin.FlowQuery{AllNodes: true, To: graph.EndOfMilli(1 << 40)}
+	for name, ask := range map[string]func([]gremlin.Flow) (map[gremlin.FlowID][]gremlin.RawPacket, error){
+		"an agent": func(f []gremlin.Flow) (map[gremlin.FlowID][]gremlin.RawPacket, error) {
+			return local.RawPackets(t.Context(), gremlin.FlowQuery{Live: true}, f, "")
+		},
+		"an analyzer": func(f []gremlin.Flow) (map[gremlin.FlowID][]gremlin.RawPacket, error) {
+			return w.source.RawPackets(t.Context(), gremlin.FlowQuery{Live: true}, f, "")
+		},
+		"the past": func(f []gremlin.Flow) (map[gremlin.FlowID][]gremlin.RawPacket, error) {
+			return w.source.RawPackets(t.Context(), past, f, "")
+		},
+	} {
+		var rows []gremlin.Flow
+		for _, f := range live.flows[:2] {
+			rows = append(rows, row.Row{Flow: f}, row.Row{Flow: f}) // each once, however often it is asked for
+		}
+		got, err := ask(rows)
+		if err != nil || len(got) != 2 {
+			t.Fatalf("%s: packets of %d flows (%v)", name, len(got), err)
+		}
+		for id, list := range got {
+			if len(list) != 2 || string(list[0].Data) != id.CaptureID || list[0].Nanos != 1 || list[1].Nanos != 8 {
+				t.Errorf("%s: %v has %+v", name, id, list)
+			}
+		}
+	}
+	for text, want := range map[string]int{
+		"G.Flows().RawPackets()":                                   6,
+		"G.Flows().Has('CaptureID', 'c2').RawPackets()":            2,
+		"G.Flows().Has('CaptureID', 'c2').RawPackets().BPF('arp')": 0,
+	} {
+		query, err := gremlin.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := w.engine.Exec(t.Context(), query)
+		if err != nil || len(got.Packets()) != want {
+			t.Errorf("%s: %d packets, want %d (%v)", text, len(got.Packets()), want, err)
+		}
+	}
+}
+
+// reportsOf makes a report of each flow with its packets.
+func reportsOf(live *held) (reports []*flow.Flow) {
+	for _, f := range live.flows {
+		f = f.Clone()
+		f.LastRawPackets = live.packets[idOf(f)]
+		reports = append(reports, f)
+	}
+	return reports
+}
+
 func TestRawPacketsOfManyFlows(t *testing.T) {
 	w := newWorld(t, 10*time.Second)
 	const flows, packets = 500, 5
 	for _, host := range []string{"a", "b"} {
-		live := &held{packets: map[string][]flow.RawPacket{}}
+		live := &held{packets: map[gremlin.FlowID][]flow.RawPacket{}}
 		for i := range int64(flows) {
 			f := flowOf(host, i)
 			f.RawPacketsCaptured = packets
 			live.flows = append(live.flows, f)
 			for n := range int64(packets) {
-				live.packets[f.UUID] = append(live.packets[f.UUID], flow.RawPacket{
+				live.packets[idOf(f)] = append(live.packets[idOf(f)], flow.RawPacket{
 					Timestamp: i, Index: n, LinkType: flow.LinkEthernet, Data: fmt.Appendf(make([]byte, 0, 200), "%-200s", fmt.Sprint(f.UUID, " ", n)),
 				})
 			}
@@ -188,7 +265,7 @@ func TestRawPacketsOfManyFlows(t *testing.T) {
 		big.RawPacketsCaptured = 300
 		live.flows = append(live.flows, big)
 		for n := range int64(300) {
-			live.packets[big.UUID] = append(live.packets[big.UUID], flow.RawPacket{Index: n, LinkType: flow.LinkEthernet, Data: make([]byte, 1500)})
+			live.packets[idOf(big)] = append(live.packets[idOf(big)], flow.RawPacket{Index: n, LinkType: flow.LinkEthernet, Data: make([]byte, 1500)})
 		}
 		w.agent(host, live)
 	}
@@ -206,8 +283,8 @@ func TestRawPacketsOfManyFlows(t *testing.T) {
 	if err != nil || len(all) != 2*flows+2 || len(got) != len(all) {
 		t.Fatalf("packets of %d of %d flows (%v)", len(got), len(all), err)
 	}
-	for uuid, list := range got {
-		want := packets
+	for id, list := range got {
+		uuid, want := id.UUID, packets
 		if strings.HasSuffix(uuid, "-1000000") {
 			want = 300
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/weft-net/weft/flow"
 	"github.com/weft-net/weft/gremlin"
@@ -41,23 +42,33 @@ type Memory struct {
 
 	mu       sync.RWMutex
 	segments []*segment
-	next     uint64           // number of the next report
-	flows    map[string]*held // by UUID
+	next     uint64 // number of the next report
+	flows    map[identity]*held
 	bytes    int64
 	evicted  uint64
 	encoded  []byte // a flow, while it is added
 }
 
+// identity is a gremlin.FlowID of which the parts that many flows share are there once.
+type identity struct {
+	uuid          string
+	capture, node unique.Handle[string]
+}
+
+func identify(uuid, capture, node string) identity {
+	return identity{uuid, unique.Make(capture), unique.Make(node)}
+}
+
 // held is a flow of which there are reports.
 type held struct {
-	uuid   string
+	id     identity
 	newest uint64 // number of the newest report
 }
 
 const (
 	segmentBytes = 1 << 20
 	reportBytes  = 64  // of the index of a report
-	flowBytes    = 120 // of the index of a flow
+	flowBytes    = 152 // of the index of a flow
 )
 
 // segment holds reports with consecutive numbers. Their data is never moved.
@@ -87,7 +98,7 @@ func NewMemory(opts MemoryOptions) *Memory {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Memory{opts: opts, flows: map[string]*held{}}
+	return &Memory{opts: opts, flows: map[identity]*held{}}
 }
 
 // Append implements Store; it never fails.
@@ -123,11 +134,13 @@ func (m *Memory) add(f *flow.Flow, data []byte, at time.Time) {
 	if u := f.LastUpdateMetric; u != nil && u.Start != 0 {
 		r.from, r.last = u.Start, max(u.Last, u.Start)
 	}
-	if r.flow = m.flows[f.UUID]; r.flow != nil {
+	id := identify(f.UUID, f.CaptureID, f.NodeTID)
+	if r.flow = m.flows[id]; r.flow != nil {
 		r.prev = r.flow.newest + 1
 	} else {
-		r.flow = &held{uuid: strings.Clone(f.UUID)} // not the flow around it
-		m.flows[r.flow.uuid] = r.flow
+		id.uuid = strings.Clone(id.uuid) // not the flow around it
+		r.flow = &held{id: id}
+		m.flows[id] = r.flow
 		m.bytes += flowBytes
 	}
 	r.flow.newest = m.next
@@ -156,7 +169,7 @@ func (m *Memory) trim() {
 		for i := range s.reports {
 			number := s.first + uint64(i)
 			if f := s.reports[i].flow; f.newest == number { // of the flow, no other is left
-				delete(m.flows, f.uuid)
+				delete(m.flows, f.id)
 				m.bytes -= flowBytes
 			}
 		}
@@ -275,10 +288,10 @@ func (m *Memory) lived(from, to int64) [][]byte {
 }
 
 // overlapping gives the reports of a flow that counted something in [from, to], in order of time.
-func (m *Memory) overlapping(uuid string, from, to int64) ([]*flow.Flow, error) {
+func (m *Memory) overlapping(id gremlin.FlowID, from, to int64) ([]*flow.Flow, error) {
 	m.mu.RLock()
 	var data [][]byte
-	if f := m.flows[uuid]; f != nil {
+	if f := m.flows[identify(id.UUID, id.CaptureID, id.NodeTID)]; f != nil {
 		for s, i := range m.chain(f.newest) {
 			r := &s.reports[i]
 			if r.from <= to && r.last >= from {
@@ -300,8 +313,8 @@ func (m *Memory) overlapping(uuid string, from, to int64) ([]*flow.Flow, error) 
 }
 
 // Metrics implements Store.
-func (m *Memory) Metrics(_ context.Context, q gremlin.FlowQuery, uuid string) ([]flow.Metric, error) {
-	flows, err := m.overlapping(uuid, q.From.Millis(), q.To.Millis())
+func (m *Memory) Metrics(_ context.Context, q gremlin.FlowQuery, id gremlin.FlowID) ([]flow.Metric, error) {
+	flows, err := m.overlapping(id, q.From.Millis(), q.To.Millis())
 	var out []flow.Metric
 	for _, f := range flows {
 		if f.LastUpdateMetric != nil {
@@ -314,10 +327,10 @@ func (m *Memory) Metrics(_ context.Context, q gremlin.FlowQuery, uuid string) ([
 }
 
 // RawPackets implements Store. A packet that several reports brought is there once.
-func (m *Memory) RawPackets(_ context.Context, q gremlin.FlowQuery, uuids []string) (map[string][]flow.RawPacket, error) {
-	out := map[string][]flow.RawPacket{}
-	for _, uuid := range uuids {
-		flows, err := m.overlapping(uuid, q.From.Millis(), q.To.Millis())
+func (m *Memory) RawPackets(_ context.Context, q gremlin.FlowQuery, ids []gremlin.FlowID) (map[gremlin.FlowID][]flow.RawPacket, error) {
+	out := map[gremlin.FlowID][]flow.RawPacket{}
+	for _, id := range ids {
+		flows, err := m.overlapping(id, q.From.Millis(), q.To.Millis())
 		if err != nil {
 			return nil, err
 		}
@@ -328,7 +341,7 @@ func (m *Memory) RawPackets(_ context.Context, q gremlin.FlowQuery, uuids []stri
 		slices.SortStableFunc(packets, func(a, b flow.RawPacket) int { return cmp.Compare(a.Index, b.Index) })
 		packets = slices.CompactFunc(packets, func(a, b flow.RawPacket) bool { return a.Index == b.Index })
 		if len(packets) > 0 {
-			out[uuid] = packets
+			out[id] = packets
 		}
 	}
 	return out, nil

@@ -22,6 +22,8 @@ func reported(uuid string, start, from, last, packets int64, finish flow.FinishT
 	}
 }
 
+func id(uuid string) gremlin.FlowID { return gremlin.FlowID{UUID: uuid, NodeTID: "tid-" + uuid[:1]} }
+
 func at(from, to int64) gremlin.FlowQuery {
 	return gremlin.FlowQuery{
 		AllNodes: true, From: graph.MomentOf(time.Unix(from, 0)), To: graph.EndOfMilli(to * 1000), Limit: -1,
@@ -102,13 +104,65 @@ func TestFlowsOfThePast(t *testing.T) {
 		}
 	}
 
-	metrics, err := m.Metrics(t.Context(), at(100, 200), "a")
+	metrics, err := m.Metrics(t.Context(), at(100, 200), id("a"))
 	if err != nil || len(metrics) != 2 || metrics[0].ABPackets != 1 || metrics[1].ABPackets != 59 {
 		t.Errorf("metrics %+v (%v)", metrics, err)
 	}
-	packets, err := m.RawPackets(t.Context(), at(100, 500), []string{"a", "none"})
-	if err != nil || len(packets) != 1 || len(packets["a"]) != 4 || packets["a"][0].Index != 100 || packets["a"][3].Index != 420 {
+	packets, err := m.RawPackets(t.Context(), at(100, 500), []gremlin.FlowID{id("a"), id("none")})
+	of := packets[id("a")]
+	if err != nil || len(packets) != 1 || len(of) != 4 || of[0].Index != 100 || of[3].Index != 420 {
 		t.Errorf("packets %+v (%v)", packets, err)
+	}
+}
+
+// Two captures on a node report flows of one UUID, and a file may be uploaded under the name of a node: none rewrites the others.
+func TestFlowsOfOneUUIDAreTheirCaptures(t *testing.T) {
+	now := time.Unix(1000, 0)
+	m := NewMemory(MemoryOptions{Now: func() time.Time { return now }})
+	var flows []*flow.Flow
+	var ids []gremlin.FlowID
+	for i, where := range [][2]string{{"c1", "n1"}, {"c2", "n1"}, {"c1", "n2"}, {"", ""}} {
+		first, second := reported("a", 100, 100, 101, int64(i+1), 0), reported("a", 100, 101, 160, int64(10*(i+1)), 0)
+		for _, f := range []*flow.Flow{first, second} {
+			f.CaptureID, f.NodeTID = where[0], where[1]
+			f.LastRawPackets = []flow.RawPacket{{Index: f.Last, Timestamp: int64(i), Nanos: f.Last}}
+			flows = append(flows, f)
+		}
+		ids = append(ids, gremlin.FlowID{UUID: "a", CaptureID: where[0], NodeTID: where[1]})
+	}
+	if err := m.Append(t.Context(), Batch{At: now, Flows: flows}); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.Stats().Flows; n != len(ids) {
+		t.Errorf("%d flows, want %d", n, len(ids))
+	}
+	if got := show(t, m, at(0, 2000)); len(got) != len(ids) {
+		t.Errorf("past has %q, want %d flows", got, len(ids))
+	}
+	packets, err := m.RawPackets(t.Context(), at(0, 2000), append(ids, ids...))
+	if err != nil || len(packets) != len(ids) {
+		t.Fatalf("packets of %d flows (%v)", len(packets), err)
+	}
+	for i, id := range ids {
+		metrics, err := m.Metrics(t.Context(), at(0, 2000), id)
+		if err != nil || len(metrics) != 2 || metrics[0].ABPackets != int64(i+1) || metrics[1].ABPackets != int64(10*(i+1)) {
+			t.Errorf("%v: metrics %+v (%v)", id, metrics, err)
+		}
+		if p := packets[id]; len(p) != 2 || p[0].Timestamp != int64(i) || p[1].Timestamp != int64(i) || p[1].Nanos != 160_000 {
+			t.Errorf("%v: packets %+v", id, p)
+		}
+	}
+	for q, want := range map[string]int{"n1": 2, "n2": 1} {
+		on := at(0, 2000)
+		on.AllNodes, on.NodeTIDs = false, []string{q}
+		if got := show(t, m, on); len(got) != want {
+			t.Errorf("%s: %q, want %d", q, got, want)
+		}
+	}
+	now = now.Add(2 * time.Hour) // a window later nothing is left
+	m.Trim()
+	if s := m.Stats(); s.Flows != 0 || s.Bytes != 0 {
+		t.Errorf("left %+v", s)
 	}
 }
 

@@ -31,7 +31,7 @@ type Batch struct {
 	Encoded [][]byte
 }
 
-// Store keeps reports. The interval of a query is [q.From, q.To]; its Filter and NodeTIDs are applied, its Limit
+// Store keeps reports. What tells flows apart is their gremlin.FlowID: captures on one node report flows of one UUID. The interval of a query is [q.From, q.To]; its Filter and NodeTIDs are applied, its Limit
 // where that is safe, and nothing else.
 type Store interface {
 	// Append keeps a batch; when it returns nil the batch may be acknowledged.
@@ -39,7 +39,7 @@ type Store interface {
 	// Flows gives each flow that lived in the interval once, as of the last report that began within it.
 	Flows(ctx context.Context, q gremlin.FlowQuery) iter.Seq2[*flow.Flow, error]
 	// Metrics gives what each report of a flow that overlaps the interval counted, in order of time.
-	Metrics(ctx context.Context, q gremlin.FlowQuery, uuid string) ([]flow.Metric, error)
-	// RawPackets gives the packets within the interval of flows, by UUID and in order.
-	RawPackets(ctx context.Context, q gremlin.FlowQuery, uuids []string) (map[string][]flow.RawPacket, error)
+	Metrics(ctx context.Context, q gremlin.FlowQuery, id gremlin.FlowID) ([]flow.Metric, error)
+	// RawPackets gives the packets of flows that reports within the interval brought, in order. Flows without any are left out.
+	RawPackets(ctx context.Context, q gremlin.FlowQuery, ids []gremlin.FlowID) (map[gremlin.FlowID][]flow.RawPacket, error)
 }

@@ -321,11 +321,26 @@ func sorted(flows iter.Seq[*flow.Flow], q *gremlin.FlowQuery, most int64) []*flo
 	return out
 }
 
-// RawPackets gives the packets kept of live flows, by the flows' UUID. Flows that are not here are left out.
-func (r *Runner) RawPackets(ctx context.Context, uuids []string) (map[string][]flow.RawPacket, error) {
-	packets := map[string][]flow.RawPacket{}
-	of := flow.NewUUIDSet(uuids)
+// RawPackets gives the packets kept of live flows, in the order of time. Flows that are not here are left out.
+func (r *Runner) RawPackets(ctx context.Context, ids []gremlin.FlowID) (map[gremlin.FlowID][]flow.RawPacket, error) {
+	// What is wanted of each capture on each node, which are those of a table.
+	type place struct{ capture, node string }
+	wanted := map[place][]string{}
+	for _, id := range ids {
+		in := place{id.CaptureID, id.NodeTID}
+		wanted[in] = append(wanted[in], id.UUID)
+	}
+	sets := make(map[place]flow.UUIDSet, len(wanted))
+	for in, uuids := range wanted {
+		sets[in] = flow.NewUUIDSet(uuids)
+	}
+	packets := map[gremlin.FlowID][]flow.RawPacket{}
 	for _, ring := range r.live(true, nil) {
+		in := place{ring.tap.capture.UUID, ring.tap.node.TID}
+		of := sets[in]
+		if len(of) == 0 {
+			continue
+		}
 		q := &recall{ctx: ctx, of: of, found: map[string][]flow.RawPacket{}, done: make(chan struct{})}
 		if !ring.ask(ctx, q) {
 			continue
@@ -338,12 +353,13 @@ func (r *Runner) RawPackets(ctx context.Context, uuids []string) (map[string][]f
 			return nil, ctx.Err()
 		}
 		for uuid, list := range q.found {
-			packets[uuid] = append(packets[uuid], list...)
+			id := gremlin.FlowID{UUID: uuid, CaptureID: in.capture, NodeTID: in.node}
+			packets[id] = append(packets[id], list...)
 		}
 	}
 	for _, list := range packets {
 		slices.SortStableFunc(list, func(a, b flow.RawPacket) int {
-			return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.Index, b.Index))
+			return cmp.Or(cmp.Compare(a.Time(), b.Time()), cmp.Compare(a.Index, b.Index))
 		})
 	}
 	return packets, ctx.Err()

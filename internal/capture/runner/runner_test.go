@@ -41,9 +41,12 @@ func TestCaptureCountsWhatPasses(t *testing.T) {
 	if found == nil || found.Metric.ABPackets != 1000 || found.NodeTID != "tid-v0" || found.CaptureID != "c1" {
 		t.Fatalf("flow %+v", found)
 	}
-	packets, err := r.RawPackets(t.Context(), []string{found.UUID, "of nobody"})
-	if err != nil || len(packets) != 1 || len(packets[found.UUID]) != 3 {
-		t.Errorf("%d flows with raw packets, %d packets, %v", len(packets), len(packets[found.UUID]), err)
+	id := gremlin.FlowID{UUID: found.UUID, CaptureID: "c1", NodeTID: "tid-v0"}
+	packets, err := r.RawPackets(t.Context(), []gremlin.FlowID{
+		id, {UUID: "of nobody", CaptureID: "c1", NodeTID: "tid-v0"}, {UUID: found.UUID, CaptureID: "c2", NodeTID: "tid-v0"}, {UUID: found.UUID, CaptureID: "c1", NodeTID: "elsewhere"},
+	})
+	if err != nil || len(packets) != 1 || len(packets[id]) != 3 {
+		t.Errorf("%d flows with raw packets, %d packets, %v", len(packets), len(packets[id]), err)
 	}
 	for f := range r.Flows(t.Context(), &gremlin.FlowQuery{NodeTIDs: []string{"tid-other"}, Limit: -1}) {
 		t.Errorf("flow on another node: %+v", f)
