@@ -1,6 +1,10 @@
 package flow
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // AppendProto appends the ledger as the protobuf message flow.Ledger, which is weft's own: flow.proto has its numbers. Causes
 // and faults travel by name, those that did not happen not at all.
@@ -45,21 +49,9 @@ func (l *Ledger) decodeProto(r *wireReader) {
 	for r.next() {
 		switch {
 		case r.tag == ledgerDrops<<3|bytesField:
-			count := named{}
-			element(r, &count, (*named).decodeProto)
-			for i := range l.Drops {
-				if Cause(i).String() == count.name {
-					l.Drops[i] = count.n
-				}
-			}
+			decodeNamed(r, causeNames[:], l.Drops[:])
 		case r.tag == ledgerFaults<<3|bytesField:
-			count := named{}
-			element(r, &count, (*named).decodeProto)
-			for i := range l.Faults {
-				if Fault(i).String() == count.name {
-					l.Faults[i] = count.n
-				}
-			}
+			decodeNamed(r, faultNames[:], l.Faults[:])
 		default:
 			for i, n := range l.totals() {
 				if r.tag == uint64(ledgerTotals[i])<<3|varintField {
@@ -67,6 +59,15 @@ func (l *Ledger) decodeProto(r *wireReader) {
 				}
 			}
 		}
+	}
+}
+
+// decodeNamed reads a number into the place of its name. A name that is not known is skipped.
+func decodeNamed(r *wireReader, names []string, counts []uint64) {
+	count := named{}
+	element(r, &count, (*named).decodeProto)
+	if i := slices.Index(names, count.name); i >= 0 {
+		counts[i] = count.n
 	}
 }
 
