@@ -103,6 +103,8 @@ type FlowPublisher interface {
 	// that this batch, and perhaps those before it that are not acknowledged, did not arrive: send again from the
 	// oldest that is not acknowledged. Batches that were there already are acknowledged again and do no harm.
 	PublishFlows(ctx context.Context, spool, seq uint64, payload []byte) error
+	// MostBytes is how long a batch may be now, 0 when that is not known. What is longer never arrives.
+	MostBytes() int
 	// OnAck sets what is called when a batch is kept by an analyzer or by the stream. It is called from a
 	// goroutine of the bus, one call at a time, and must not block.
 	OnAck(f func(spool, seq uint64))

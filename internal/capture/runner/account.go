@@ -198,6 +198,13 @@ func (a *account) drop(packets uint64) {
 	a.base.Reported -= packets
 }
 
+// miss counts packets and messages kept of flows that the flows went without.
+func (a *account) miss(n uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.base.Faults[flow.FaultNotKept] += n
+}
+
 // reported is how many packets are in reports that the spool took, and did not drop. The caller holds mu.
 func (a *account) reported() uint64 {
 	n := a.base.Reported

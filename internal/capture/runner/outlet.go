@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"context"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -18,6 +17,7 @@ type outlet struct {
 	accounts map[string]*account
 	dirty    map[string]bool // accounts that lost packets out of the spool since they were written
 	books    string          // the number of all accounts together, kept with them
+	transit  transit
 }
 
 // booksKey is where the spool has the number of the accounts: no account has this key.
@@ -125,47 +125,6 @@ func (o *outlet) append(payload []byte, entries []spool.Entry, costs []spool.Cos
 		if a := o.charged(c.Key); a != nil && c.Packets > 0 {
 			a.drop(c.Packets)
 			o.dirty[a.key] = true
-		}
-	}
-}
-
-const (
-	publishLimit = 30 * time.Second
-	resendAfter  = 15 * time.Second // without an acknowledgement
-	retryDelay   = 500 * time.Millisecond
-)
-
-// send hands batches to the bus, oldest first, and again from the oldest that nobody has when some may be lost.
-func (r *Runner) send(ctx context.Context) {
-	kept := r.out.spool
-	var cursor uint64
-	wait := time.NewTimer(0)
-	defer wait.Stop()
-	for ctx.Err() == nil {
-		batch, ok := kept.Next(cursor)
-		if ok {
-			limited, cancel := context.WithTimeout(ctx, publishLimit)
-			err := r.opts.Publish.PublishFlows(limited, batch.Spool, batch.Seq, batch.Payload)
-			cancel()
-			if err == nil {
-				cursor = batch.Cursor
-				continue
-			}
-			r.log.Debug("flow batches wait for an analyzer", "error", err)
-			cursor = 0
-			wait.Reset(retryDelay)
-			select {
-			case <-ctx.Done():
-			case <-wait.C:
-			}
-			continue
-		}
-		wait.Reset(resendAfter)
-		select {
-		case <-ctx.Done():
-		case <-kept.Changed():
-		case <-wait.C:
-			cursor = 0
 		}
 	}
 }

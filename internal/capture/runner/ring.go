@@ -30,6 +30,7 @@ type ring struct {
 	reports []byte // encoded, not yet in the spool
 	packets uint64 // that reports newly count
 	since   time.Time
+	most    int // bytes of reports that go together
 }
 
 func newRing(t *tap, source capture.Source) *ring {
@@ -37,6 +38,7 @@ func newRing(t *tap, source capture.Source) *ring {
 	opts := t.runner.tableOptions(&t.capture, t.node.TID)
 	opts.Report = r.report
 	r.table = flow.NewTable(opts)
+	r.most = t.runner.batchBytes()
 	return r
 }
 
@@ -133,12 +135,21 @@ func (r *ring) report(f *flow.Flow, _ flow.Reason) {
 	if len(r.reports) == 0 {
 		r.since = r.tap.runner.opts.Now()
 	}
+	before := len(r.reports)
 	r.reports = flow.AppendMessageFlow(r.reports, f)
+	if before > 0 && len(r.reports) > r.most {
+		// What was there goes alone: together they may be more than the bus takes.
+		own := r.reports[before:]
+		r.reports = r.reports[:before]
+		r.flush()
+		r.reports = append(r.reports, own...)
+		r.since = r.tap.runner.opts.Now()
+	}
 	// A packet in a tunnel is counted in the ledger once, with its outermost flow.
 	if f.ParentUUID == "" && f.LastUpdateMetric != nil {
 		r.packets += uint64(f.LastUpdateMetric.ABPackets + f.LastUpdateMetric.BAPackets)
 	}
-	if len(r.reports) >= batchBytes {
+	if len(r.reports) >= r.most {
 		r.flush()
 	}
 }
@@ -150,4 +161,15 @@ func (r *ring) flush() {
 	}
 	r.tap.runner.out.reports(r, r.reports, r.packets)
 	r.reports, r.packets = r.reports[:0], 0
+	r.most = r.tap.runner.batchBytes()
+}
+
+// batchBytes is how many bytes of reports go together, if one is not longer: fewer if the bus takes no more.
+func (r *Runner) batchBytes() int {
+	if r.opts.Publish != nil {
+		if most := r.opts.Publish.MostBytes(); most > 0 {
+			return min(batchBytes, most)
+		}
+	}
+	return batchBytes
 }

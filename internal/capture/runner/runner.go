@@ -199,12 +199,13 @@ func (r *Runner) Run(ctx context.Context) error {
 		return fmt.Errorf("captures: %w", err)
 	}
 	r.out.begin(kept, r.log)
+	r.out.transit.heard = r.opts.Now()
 
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var rest sync.WaitGroup
 	if r.opts.Publish != nil {
-		r.opts.Publish.OnAck(kept.Ack)
+		r.opts.Publish.OnAck(r.taken)
 		rest.Go(func() { r.send(sending) })
 	}
 	r.follow(ctx)

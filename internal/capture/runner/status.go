@@ -248,6 +248,14 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if kept == nil {
 		return
 	}
+	t := &r.out.transit
+	t.mu.Lock()
+	cut, without, lost := t.cut, t.kept, t.flows
+	t.mu.Unlock()
+	send(prometheus.NewDesc("weft_flow_spool_cut_total", "Flow batches that were too large for the bus and went in parts.", nil, nil), prometheus.CounterValue, cut)
+	oversized := prometheus.NewDesc("weft_flow_oversized_total", "What fits into no message of the bus: packets kept of flows, which went without them, and flows.", []string{"what"}, nil)
+	send(oversized, prometheus.CounterValue, without, "packets")
+	send(oversized, prometheus.CounterValue, lost, "flows")
 	stats := kept.Stats()
 	send(prometheus.NewDesc("weft_flow_spool_bytes", "Bytes of flow reports that wait for an analyzer.", nil, nil), prometheus.GaugeValue, uint64(stats.Bytes))
 	send(prometheus.NewDesc("weft_flow_spool_batches", "Flow batches that wait for an analyzer.", nil, nil), prometheus.GaugeValue, uint64(stats.Batches))

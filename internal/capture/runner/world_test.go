@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -161,8 +162,13 @@ type taker struct {
 	ack     func(spool, seq uint64)
 	seen    map[[2]uint64]bool
 	packets uint64 // newly counted by the reports taken
+	raw     int    // packets kept, in them
+	ended   int    // reports that say that a flow finished
 	stats   int
+	most    int // bytes of a batch, 0 = any
 }
+
+var errLong = errors.New("batch too long")
 
 func newTaker() *taker { return &taker{seen: map[[2]uint64]bool{}} }
 
@@ -170,14 +176,20 @@ func newTaker() *taker { return &taker{seen: map[[2]uint64]bool{}} }
 func (k *taker) later() *taker {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return &taker{seen: maps.Clone(k.seen), packets: k.packets}
+	return &taker{seen: maps.Clone(k.seen), packets: k.packets, raw: k.raw, ended: k.ended, most: k.most}
 }
 
 // OnAck implements order.FlowPublisher.
 func (k *taker) OnAck(f func(spool, seq uint64)) { k.ack = f }
 
+// MostBytes implements order.FlowPublisher.
+func (k *taker) MostBytes() int { return k.most }
+
 // PublishFlows implements order.FlowPublisher.
 func (k *taker) PublishFlows(_ context.Context, spool, seq uint64, payload []byte) error {
+	if k.most > 0 && len(payload) > k.most {
+		return errLong
+	}
 	var m flow.Message
 	if err := m.DecodeProto(payload); err != nil {
 		return err
@@ -188,6 +200,10 @@ func (k *taker) PublishFlows(_ context.Context, spool, seq uint64, payload []byt
 		k.stats += len(m.Stats)
 		for _, f := range m.Flows {
 			k.packets += uint64(f.LastUpdateMetric.ABPackets + f.LastUpdateMetric.BAPackets)
+			k.raw += len(f.LastRawPackets)
+			if f.FinishType != flow.NotFinished {
+				k.ended++
+			}
 		}
 	}
 	k.mu.Unlock()
