@@ -86,13 +86,18 @@ type captureStage struct {
 }
 
 func newCaptureStage(t *testing.T, name string) *captureStage {
+	return newCaptureStageIn(t, name, t.TempDir())
+}
+
+// newCaptureStageIn says where the agent keeps its data.
+func newCaptureStageIn(t *testing.T, name, dir string) *captureStage {
 	s := &captureStage{t: t, api: bustest.FreeAddress(t)}
 	busAddress := bustest.FreeAddress(t)
 	s.analyzer = newProcess(t, map[string]string{
 		roleVariable: string(Analyzer), hostVariable: "hub", listenVariable: s.api, busVariable: busAddress, dirVariable: t.TempDir(),
 	})
 	s.agent = newProcess(t, map[string]string{
-		roleVariable: string(Agent), hostVariable: "h1", listenVariable: "127.0.0.1:0", busVariable: busAddress, dirVariable: t.TempDir(),
+		roleVariable: string(Agent), hostVariable: "h1", listenVariable: "127.0.0.1:0", busVariable: busAddress, dirVariable: dir,
 	})
 	s.analyzer.start()
 	s.agent.start()

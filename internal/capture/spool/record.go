@@ -11,6 +11,7 @@ import (
 
 // A record is, in a file: the length of its body and the CRC-32C of it, four bytes each, little endian; then the body:
 // flags, sequence number, mark, positions, costs, payload. Numbers are uvarints, texts are preceded by their length.
+// In a file that is written over, the checksum begins with a salt, so that what was there before does not pass for more.
 type record struct {
 	id      uint64 // of the file; not written
 	whole   bool   // entries are all positions
@@ -35,7 +36,7 @@ var (
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // appendRecord also says where in the record the payload begins.
-func appendRecord(b []byte, r *record) (_ []byte, payloadAt int) {
+func appendRecord(b []byte, r *record, salt uint32) (_ []byte, payloadAt int) {
 	start := len(b)
 	b = append(b, make([]byte, frameSize)...)
 	var flags byte
@@ -66,7 +67,7 @@ func appendRecord(b []byte, r *record) (_ []byte, payloadAt int) {
 	b = append(b, r.payload...)
 	body := b[start+frameSize:]
 	binary.LittleEndian.PutUint32(b[start:], uint32(len(body)))
-	binary.LittleEndian.PutUint32(b[start+4:], crc32.Checksum(body, castagnoli()))
+	binary.LittleEndian.PutUint32(b[start+4:], crc32.Update(salt, castagnoli(), body))
 	return b, payloadAt
 }
 
@@ -76,7 +77,7 @@ func appendText(b []byte, s string) []byte {
 
 // scan reads a file's records in order; what a record holds is the callee's. The error says where and why reading
 // ended early; what came before it is good.
-func scan(r io.Reader, each func(r *record, payloadAt int64)) (id uint64, err error) {
+func scan(r io.Reader, salt uint32, each func(r *record, payloadAt int64)) (id uint64, err error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	head := make([]byte, headerSize)
 	if _, err := io.ReadFull(in, head); err != nil {
@@ -102,7 +103,7 @@ func scan(r io.Reader, each func(r *record, payloadAt int64)) (id uint64, err er
 		if err != nil {
 			return id, fmt.Errorf("at byte %d: %w", offset, errTorn)
 		}
-		if crc32.Checksum(body, castagnoli()) != binary.LittleEndian.Uint32(frame[4:]) {
+		if crc32.Update(salt, castagnoli(), body) != binary.LittleEndian.Uint32(frame[4:]) {
 			return id, fmt.Errorf("at byte %d: %w", offset, errRecord)
 		}
 		rec, ok := decodeRecord(body)

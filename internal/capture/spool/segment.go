@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,9 +18,11 @@ type segment struct {
 	path      string
 	file      *os.File
 	id        uint64
+	order     uint64 // by age
 	size      int64
 	live      int // batches that wait in it
 	condemned bool
+	reserve   *reserve // nil: a file of its own, which goes when nothing waits in it
 }
 
 const (
@@ -29,31 +32,49 @@ const (
 	recordRoom = 256 // what a record needs beside its payload, about
 )
 
-// write appends a record to the current file. It reports whether the batch is on disk.
+// write appends a record to the current file, or to the next one. It reports whether the record is on disk.
 func (s *Spool) write(r *record, w *waiting) bool {
 	if s.opts.Dir == "" {
 		return false
 	}
-	if s.current == nil || s.current.size >= s.opts.SegmentBytes {
-		if s.diskError != nil && s.opts.Now().Before(s.retryAt) {
-			return false
-		}
+	if s.current != nil && s.current.reserve == nil && s.current.size < s.opts.SegmentBytes && s.put(r, w) {
+		return true
+	}
+	if s.diskError == nil || !s.opts.Now().Before(s.retryAt) {
 		if err := s.rotate(); err != nil {
 			s.fail(err)
-			return false
+		} else if s.put(r, w) {
+			return true
 		}
 	}
+	if s.current != nil && s.current.reserve != nil && s.put(r, w) {
+		return true
+	}
+	return s.resort(r) && s.put(r, w)
+}
+
+// put appends a record to the current file.
+func (s *Spool) put(r *record, w *waiting) bool {
 	g := s.current
 	var payloadAt int
-	s.buf, payloadAt = appendRecord(s.buf[:0], r)
+	s.buf, payloadAt = appendRecord(s.buf[:0], r, g.salt())
+	if g.reserve != nil && g.size+int64(len(s.buf)) > g.reserve.size {
+		return false
+	}
 	if err := g.append(s.buf); err != nil {
 		s.current = nil
 		s.condemn(g)
+		if g.reserve != nil {
+			g.reserve.broken = true
+		}
 		s.fail(err)
 		return false
 	}
 	w.seg, w.offset = g, g.size+int64(payloadAt)
 	g.size += int64(len(s.buf))
+	if g.reserve != nil {
+		return true
+	}
 	s.bytes += int64(len(s.buf))
 	if s.diskError != nil {
 		s.opts.Logger.Info("spool is on disk again", "directory", s.opts.Dir)
@@ -64,7 +85,7 @@ func (s *Spool) write(r *record, w *waiting) bool {
 
 func (s *Spool) fail(err error) {
 	if s.diskError == nil {
-		s.opts.Logger.Warn("spool: the disk does not take flows; they wait in memory, and a crash would lose them", "directory", s.opts.Dir, "error", err)
+		s.opts.Logger.Warn("spool: the disk does not take flows; they go through the room in reserve, and wait in memory for it", "directory", s.opts.Dir, "error", err)
 	}
 	s.diskError = err
 	s.retryAt = s.opts.Now().Add(s.opts.Retry)
@@ -74,6 +95,9 @@ func (s *Spool) fail(err error) {
 func (g *segment) append(b []byte) error {
 	if _, err := g.file.WriteAt(b, g.size); err != nil {
 		// What was written of it is a torn tail, which the reader knows.
+		if g.reserve != nil {
+			return fmt.Errorf("spool write: %w", err)
+		}
 		return errors.Join(fmt.Errorf("spool write: %w", err), g.file.Truncate(g.size))
 	}
 	return nil
@@ -81,29 +105,40 @@ func (g *segment) append(b []byte) error {
 
 // rotate begins a new file with all positions.
 func (s *Spool) rotate() error {
-	old := s.current
 	g, err := s.create()
 	if err != nil {
 		return err
 	}
+	head := s.head(g)
+	if err := g.append(head); err != nil {
+		return errors.Join(err, g.file.Close(), os.Remove(g.path))
+	}
+	s.bytes += int64(len(head))
+	s.turn(g, len(head))
+	return nil
+}
+
+// turn makes a file with so many bytes the current one.
+func (s *Spool) turn(g *segment, size int) {
+	old := s.current
+	g.size += int64(size)
+	s.segments = append(s.segments, g)
+	s.current = g
+	if old != nil {
+		s.condemn(old)
+	}
+}
+
+// head is how a file begins: with all positions as of the last record.
+func (s *Spool) head(g *segment) []byte {
 	entries := make([]Entry, 0, len(s.state))
 	for key, value := range s.state {
 		entries = append(entries, Entry{key, value})
 	}
 	head := append([]byte(magic), make([]byte, 8)...)
 	binary.LittleEndian.PutUint64(head[len(magic):], s.id)
-	head, _ = appendRecord(head, &record{mark: s.mark, entries: entries, whole: true})
-	if err := g.append(head); err != nil {
-		return errors.Join(err, g.file.Close(), os.Remove(g.path))
-	}
-	g.size = int64(len(head))
-	s.bytes += g.size
-	s.segments = append(s.segments, g)
-	s.current = g
-	if old != nil {
-		s.condemn(old)
-	}
-	return nil
+	head, _ = appendRecord(head, &record{mark: s.mark, entries: entries, whole: true}, g.salt())
+	return head
 }
 
 func (s *Spool) create() (*segment, error) {
@@ -113,19 +148,24 @@ func (s *Spool) create() (*segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool file: %w", err)
 	}
-	return &segment{path: path, file: file, id: s.id}, nil
+	return &segment{path: path, file: file, id: s.id, order: s.order}, nil
 }
 
 // bury removes the first n files that were condemned: a record that makes up for them is on disk.
 func (s *Spool) bury(n int) {
 	for _, g := range s.condemned[:n] {
+		s.segments = slices.DeleteFunc(s.segments, func(o *segment) bool { return o == g })
+		if g.reserve != nil {
+			continue
+		}
 		err := errors.Join(g.file.Close(), os.Remove(g.path))
 		if err != nil {
 			s.opts.Logger.Warn("spool file not removed", "file", g.path, "error", err)
 		}
-		s.segments = slices.DeleteFunc(s.segments, func(o *segment) bool { return o == g })
+		s.retryAt = s.opts.Now() // a full disk has room again
 	}
 	s.condemned = slices.Delete(s.condemned, 0, n)
+	s.buried += n
 }
 
 // recover reads the files of the directory, oldest first.
@@ -134,16 +174,25 @@ func (s *Spool) recover() error {
 	if err != nil {
 		return fmt.Errorf("spool directory: %w", err)
 	}
-	for _, entry := range list { // sorted by name, which is by age
+	var found []*segment
+	for _, entry := range list {
 		hex, ok := strings.CutSuffix(entry.Name(), suffix)
 		var order uint64
 		if _, err := fmt.Sscanf(hex, "%016x", &order); !ok || err != nil || len(hex) != 16 {
 			continue
 		}
-		s.order = max(s.order, order)
-		if err := s.load(filepath.Join(s.opts.Dir, entry.Name())); err != nil {
+		g, err := openSegment(filepath.Join(s.opts.Dir, entry.Name()), order)
+		if err != nil {
 			return err
 		}
+		s.bytes += g.size
+		found = append(found, g)
+	}
+	found = append(found, s.openReserves()...)
+	slices.SortFunc(found, func(a, b *segment) int { return cmp.Compare(a.order, b.order) })
+	for _, g := range found {
+		s.order = max(s.order, g.order)
+		s.load(g)
 	}
 	// The first record of this process comes with all positions; then the old files without batches may go.
 	for _, g := range s.segments {
@@ -152,28 +201,33 @@ func (s *Spool) recover() error {
 	return nil
 }
 
-// load reads one file of an earlier process.
-func (s *Spool) load(path string) error {
+func openSegment(path string, order uint64) (*segment, error) {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return fmt.Errorf("spool file: %w", err)
+		return nil, fmt.Errorf("spool file: %w", err)
 	}
 	info, err := file.Stat()
 	if err != nil {
-		return errors.Join(fmt.Errorf("spool file: %w", err), file.Close())
+		return nil, errors.Join(fmt.Errorf("spool file: %w", err), file.Close())
 	}
-	g := &segment{path: path, file: file, size: info.Size()}
+	return &segment{path: path, file: file, order: order, size: info.Size()}, nil
+}
+
+// load reads one file of an earlier process.
+func (s *Spool) load(g *segment) {
 	s.segments = append(s.segments, g)
-	s.bytes += g.size
-	id, err := scan(io.NewSectionReader(file, 0, info.Size()), func(r *record, payloadAt int64) {
-		s.replay(g, r, payloadAt)
+	from := int64(0)
+	if g.reserve != nil {
+		from = reserveHeader
+	}
+	id, err := scan(io.NewSectionReader(g.file, from, g.size-from), g.salt(), func(r *record, payloadAt int64) {
+		s.replay(g, r, from+payloadAt)
 	})
 	g.id = id
-	if err != nil {
+	if err != nil && g.reserve == nil { // a reserve ends where its records do
 		s.damaged++
-		s.opts.Logger.Warn("spool file is damaged; what comes before the damage is used", "file", path, "error", err)
+		s.opts.Logger.Warn("spool file is damaged; what comes before the damage is used", "file", g.path, "error", err)
 	}
-	return nil
 }
 
 func (s *Spool) replay(g *segment, r *record, payloadAt int64) {

@@ -6,8 +6,10 @@
 // come out once more, under the names they had, and [Spool.State] gives the positions as of the last whole record. A
 // torn tail, a damaged record or a strange file costs what it holds and is counted; it is never fatal.
 //
-// The spool is bounded by bytes: the oldest batches go first, and Append says what they cost. A disk that is full, or
-// fails, is replaced by memory within the same bound, and tried again later. Nothing is synced: the page cache
+// The spool is bounded by bytes: the oldest batches go first, and Append says what they cost. On a disk that is full,
+// records go through two files whose room was taken before, and wait in memory for them, within the same bound: what is
+// handed out is on disk first, with the positions after it. A disk that fails altogether is replaced by memory, and tried again
+// later. Nothing is synced: the page cache
 // survives the death of a process, and a host that loses power loses the traffic of those seconds anyway. Batches of
 // each process have a Spool number of their own, so that a number lost with the power is never used for another batch.
 //
@@ -86,6 +88,9 @@ type Spool struct {
 	segments  []*segment
 	current   *segment // nil = memory
 	condemned []*segment
+	buried    int // files that were condemned and are gone
+	reserves  []*reserve
+	pending   []*pending
 	order     uint64 // of the newest segment
 	bytes     int64
 	retryAt   time.Time
@@ -170,31 +175,33 @@ func (s *Spool) Append(payload []byte, entries []Entry, costs []Cost) (dropped [
 	if s.closed {
 		return nil, ErrClosed
 	}
-	for _, e := range entries {
-		if e.Value == nil {
-			delete(s.state, e.Key)
-		} else {
-			s.state[e.Key] = slices.Clone(e.Value)
-		}
+	r := record{entries: entries, costs: costs, payload: payload}
+	room := int64(len(payload) + recordRoom)
+	if len(payload) > 0 && s.refused(&r, room) {
+		s.dropped++
+		return slices.Clone(costs), nil
 	}
-	r := record{mark: s.mark, entries: entries, costs: costs, payload: payload}
 	if len(payload) > 0 {
 		s.seq++
 		r.seq = s.seq
 	}
-	due := len(s.condemned) // not what goes now: the positions of this call do not know its cost
-	dropped = s.makeRoom(int64(len(payload) + recordRoom))
-	w := &waiting{name: name{s.id, r.seq}, costs: slices.Clone(costs), size: len(payload)}
-	if s.write(&r, w) {
-		s.bury(due)
-	} else {
-		w.payload = slices.Clone(payload)
-		s.bytes += int64(len(payload))
+	due := s.buried + len(s.condemned) // not what goes now: the positions of this call do not know its cost
+	if len(s.pending) == 0 {
+		dropped = s.makeRoom(room)
 	}
-	if r.seq != 0 {
-		s.push(w)
-	}
+	r.costs = slices.Clone(costs)
+	s.later(&pending{record: r, w: &waiting{name: name{s.id, r.seq}, costs: r.costs, size: len(payload)}, due: due})
+	s.pump()
 	return dropped, nil
+}
+
+// refused tells whether a batch finds no room behind those that wait for the disk. Those before it stay: positions that
+// wait with them count them as kept.
+func (s *Spool) refused(r *record, room int64) bool {
+	if s.opts.Dir == "" || s.diskError == nil || !s.reserved() {
+		return false
+	}
+	return len(s.pending) > 0 && s.bytes+room > s.opts.MaxBytes || int64(recordSize(r)) > s.reserves[0].size/2
 }
 
 func (s *Spool) push(w *waiting) {
@@ -251,7 +258,9 @@ func (s *Spool) condemn(g *segment) {
 	}
 	g.condemned = true
 	s.condemned = append(s.condemned, g)
-	s.bytes -= g.size
+	if g.reserve == nil {
+		s.bytes -= g.size
+	}
 }
 
 // Next gives the oldest batch after a cursor that waits for an acknowledgement; 0 begins with the oldest. A batch that
@@ -303,13 +312,32 @@ func (s *Spool) Ack(spool, seq uint64) {
 		s.mark = s.queue[0].name
 		s.pop()
 	}
+	s.pump()
+}
+
+// Drop takes a batch out that nobody can use, and says what that costs.
+func (s *Spool) Drop(spool, seq uint64) (cost []Cost) {
+	s.mu.Lock()
+	if w := s.names[name{spool, seq}]; w != nil && !w.acked {
+		cost = w.costs
+		s.dropped++
+	}
+	s.mu.Unlock()
+	s.Ack(spool, seq)
+	return cost
 }
 
 // Stats say how full the spool is.
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Batches: len(s.queue), Bytes: s.bytes, Dropped: s.dropped, Damaged: s.damaged, DiskError: s.diskError}
+	waiting := len(s.queue)
+	for _, p := range s.pending {
+		if p.record.seq != 0 {
+			waiting++
+		}
+	}
+	return Stats{Batches: waiting, Bytes: s.bytes, Dropped: s.dropped, Damaged: s.damaged, DiskError: s.diskError}
 }
 
 // Close ends the spool. What waits stays on disk.
@@ -322,8 +350,13 @@ func (s *Spool) Close() error {
 	s.closed = true
 	var errs []error
 	for _, g := range s.segments {
-		errs = append(errs, g.file.Close())
+		if g.reserve == nil {
+			errs = append(errs, g.file.Close())
+		}
 	}
-	s.segments, s.current, s.queue, s.names = nil, nil, nil, nil
+	for _, r := range s.reserves {
+		errs = append(errs, r.file.Close())
+	}
+	s.segments, s.current, s.queue, s.names, s.reserves, s.pending = nil, nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }

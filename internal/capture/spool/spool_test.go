@@ -238,6 +238,19 @@ func TestAcknowledgedFilesGo(t *testing.T) {
 }
 
 func TestDiskThatFailsIsReplacedByMemoryAndTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		broken bool // nothing can be written to the reserves either
+		after  []string
+	}{
+		"no new files": {false, []string{"one", "two", "three", "four"}},
+		"no writes":    {true, []string{"one", "four"}},
+	} {
+		t.Run(name, func(t *testing.T) { diskThatFails(t, c.broken, c.after) })
+	}
+}
+
+func diskThatFails(t *testing.T, broken bool, after []string) {
+	t.Helper()
 	dir := t.TempDir()
 	now := time.Unix(1000, 0)
 	s := open(t, Options{Dir: dir, Now: func() time.Time { return now }})
@@ -251,6 +264,16 @@ func TestDiskThatFailsIsReplacedByMemoryAndTriedAgain(t *testing.T) {
 	}
 	s.current.file = readOnly
 	s.opts.Dir = filepath.Join(dir, "gone")
+	for _, r := range s.reserves {
+		if !broken {
+			continue
+		}
+		writable := r.file
+		if r.file, err = os.Open(r.path); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = writable.Close() })
+	}
 	s.mu.Unlock()
 	t.Cleanup(func() { _ = whole.Close() })
 	keep(t, s, "two", "2", 1)
@@ -271,7 +294,7 @@ func TestDiskThatFailsIsReplacedByMemoryAndTriedAgain(t *testing.T) {
 	expect(t, "waiting", rest(s), []string{"one", "two", "three", "four"})
 	again := open(t, Options{Dir: dir})
 	expect(t, "position after a death", string(again.State()["c/n"]), "4")
-	expect(t, "waiting after a death", rest(again), []string{"one", "four"})
+	expect(t, "waiting after a death", rest(again), after)
 }
 
 func TestClosedSpoolTakesNothing(t *testing.T) {
@@ -296,25 +319,25 @@ func TestDirectoryThatCannotBeMadeIsAnError(t *testing.T) {
 
 func FuzzScan(f *testing.F) {
 	head := append([]byte(magic), 1, 2, 3, 4, 5, 6, 7, 8)
-	whole, _ := appendRecord(slices.Clone(head), &record{whole: true, entries: []Entry{{"a", []byte("1")}, {"b", nil}, {"c", []byte{}}}})
-	batch, _ := appendRecord(slices.Clone(whole), &record{seq: 7, mark: name{3, 6}, costs: []Cost{{"a", 12}}, payload: []byte("flows")})
+	whole, _ := appendRecord(slices.Clone(head), &record{whole: true, entries: []Entry{{"a", []byte("1")}, {"b", nil}, {"c", []byte{}}}}, 0)
+	batch, _ := appendRecord(slices.Clone(whole), &record{seq: 7, mark: name{3, 6}, costs: []Cost{{"a", 12}}, payload: []byte("flows")}, 0)
 	for _, seed := range [][]byte{nil, head, whole, batch, batch[:len(batch)-3], append(slices.Clone(head), 255, 255, 255, 255)} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		again := slices.Clone(data[:min(len(data), headerSize)])
-		_, err := scan(bytes.NewReader(data), func(r *record, payloadAt int64) {
+		_, err := scan(bytes.NewReader(data), 0, func(r *record, payloadAt int64) {
 			if got := data[payloadAt:][:len(r.payload)]; !bytes.Equal(got, r.payload) {
 				t.Fatalf("payload is not where it should be")
 			}
-			again, _ = appendRecord(again, r)
+			again, _ = appendRecord(again, r, 0)
 		})
 		if err != nil {
 			return
 		}
 		// What is read whole reads the same after it is written again.
 		count := 0
-		if _, err := scan(bytes.NewReader(again), func(*record, int64) { count++ }); err != nil {
+		if _, err := scan(bytes.NewReader(again), 0, func(*record, int64) { count++ }); err != nil {
 			t.Fatalf("after %d records: %v", count, err)
 		}
 	})
