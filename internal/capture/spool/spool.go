@@ -327,18 +327,6 @@ func (s *Spool) Drop(spool, seq uint64) (cost []Cost) {
 	return cost
 }
 
-// Drop takes a batch out that nobody can use, and says what that costs.
-func (s *Spool) Drop(spool, seq uint64) (cost []Cost) {
-	s.mu.Lock()
-	if w := s.names[name{spool, seq}]; w != nil && !w.acked {
-		cost = w.costs
-		s.dropped++
-	}
-	s.mu.Unlock()
-	s.Ack(spool, seq)
-	return cost
-}
-
 // Stats say how full the spool is.
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
