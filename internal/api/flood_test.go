@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/weft-net/weft/graph"
+	"github.com/weft-net/weft/internal/api"
 	"github.com/weft-net/weft/internal/api/apitest"
 	"github.com/weft-net/weft/skydive"
 )
@@ -49,7 +50,8 @@ func TestSyncRequestsOfAClientThatDoesNotReadHurtNobody(t *testing.T) {
 		{"publisher", "/ws/publisher", "", "{}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := apitest.Start(t)
+			// Who does not read answers no pings, and this one is meant to stay.
+			s := apitest.Start(t, func(d *api.Deps) { d.Limits.PongTimeout = time.Minute })
 			crowd(t, s, 20_000)
 			conn := mute(t, s, c.path, http.Header{"X-Gremlin-Filter": {c.filter}})
 			const flood = 2000
