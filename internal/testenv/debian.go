@@ -30,6 +30,8 @@ func packageOf(program string) string {
 		return "pmacct"
 	case "protoc":
 		return "protobuf-compiler"
+	case "ping":
+		return "iputils-ping"
 	case "bridge", "ip":
 		return "iproute2"
 	}
