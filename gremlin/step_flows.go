@@ -123,7 +123,7 @@ func captureTIDs(x *exec, nodes iter.Seq[graph.Node]) []string {
 }
 
 // runFlowNodes gives the nodes of flows: Hops and CaptureNode where a flow was captured, In and Out its ends by MAC,
-// Both the two ends, Nodes all three. Arguments filter the nodes.
+// Both the two ends, Nodes all three. Arguments filter the nodes. Hops has each node once, the others one for each flow.
 func runFlowNodes(x *exec, _ int, s *planStep, in stream) stream {
 	capture, a, b := false, false, false
 	switch s.call.spec.name {
@@ -160,6 +160,9 @@ func runFlowNodes(x *exec, _ int, s *planStep, in stream) stream {
 				return
 			}
 		}
+	}
+	if s.call.spec.name == "Hops" {
+		out.nodes = dedup(x, out.nodes, elementKey(nil, nodeElement))
 	}
 	return out
 }

@@ -43,7 +43,10 @@ func runValues(x *exec, i int, s *planStep, in stream) stream {
 	return out
 }
 
-func noField(f Flow, key string) error { return fmt.Errorf("flow %s has no field '%s'", f.UUID(), key) }
+// noField words what Skydive refuses, too, and says how to leave such flows out.
+func noField(f Flow, key string) error {
+	return fmt.Errorf("flow %s has no field '%s': put HasKey(%s) before this step, which keeps the flows that have it", f.UUID(), key, quote(key))
+}
 
 func elementValues[T any](x *exec, rows iter.Seq[T], key string, element func(T) graph.Element) iter.Seq[graph.Value] {
 	return func(yield func(graph.Value) bool) {
