@@ -225,7 +225,7 @@ func (s *Subscription) run(ctx context.Context, sock *socket) {
 		if n > 0 {
 			proven, wait = true, s.o.MinBackoff
 		}
-		if s.o.NoReconnect || !proven && websocket.CloseStatus(err) != -1 {
+		if s.o.NoReconnect || !proven && refused(err) {
 			s.q.end(why)
 			return
 		}
@@ -235,6 +235,16 @@ func (s *Subscription) run(ctx context.Context, sock *socket) {
 			return
 		}
 	}
+}
+
+// refused says whether a server that closes a connection on which nothing has come yet does not want the subscription.
+// One that stops or starts again says so, and is waited for.
+func refused(err error) bool {
+	switch websocket.CloseStatus(err) {
+	case -1, websocket.StatusGoingAway, websocket.StatusServiceRestart, websocket.StatusTryAgainLater:
+		return false
+	}
+	return true
 }
 
 // pump reads until the connection ends, and gives how many messages came.

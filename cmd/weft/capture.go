@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-net/weft/client"
+	"github.com/weft-net/weft/gremlin"
 	"github.com/weft-net/weft/skydive"
 )
 
@@ -18,7 +21,7 @@ import (
 func newCapture(conn *connection) *cobra.Command {
 	group := groupCommand("capture", "Capture flows on the nodes that a query finds")
 	r := resource{name: "capture", title: "capture", path: skydive.PathCapture, id: "UUID"}
-	get, remove := r.get(conn), r.delete(conn)
+	get, remove := newCaptureGet(conn, r), r.delete(conn)
 	for _, cmd := range []*cobra.Command{get, remove} {
 		cmd.ValidArgsFunction = conn.completeCaptures
 	}
@@ -61,16 +64,20 @@ tcpdump; what it cannot be is said at once, with the position.`,
 			}
 			answer, err := conn.create(cmd.Context(), skydive.PathCapture, text, ttl)
 			if err != nil {
-				return err
+				return pointedBPF(c.BPFFilter, c.HeaderSize, err)
 			}
 			if asJSON {
-				return conn.sh.printJSON(answer)
+				err = conn.sh.printJSON(answer)
+			} else {
+				var made skydive.Capture
+				if err := json.Unmarshal(answer, &made); err != nil {
+					return fmt.Errorf("answer of the analyzer: %w", err)
+				}
+				_, err = fmt.Fprintln(conn.sh.out, printable(made.UUID))
 			}
-			var made skydive.Capture
-			if err := json.Unmarshal(answer, &made); err != nil {
-				return fmt.Errorf("answer of the analyzer: %w", err)
+			if err == nil && conn.findsNothing(cmd.Context(), c.GremlinQuery) {
+				conn.sh.note("%s: no node yet: captured as soon as one appears", cmd.CommandPath())
 			}
-			_, err = fmt.Fprintln(conn.sh.out, printable(made.UUID))
 			return err
 		},
 	}
@@ -98,6 +105,77 @@ tcpdump; what it cannot be is said at once, with the position.`,
 	fixed("key-mode", skydive.LayerKeyL2, skydive.LayerKeyL3)
 	fixed("extra-layers", "dns", "dhcpv4", "vrrp")
 	return cmd
+}
+
+// findsNothing says whether a query finds no node at this moment; false where that cannot be told: the capture is made,
+// whatever becomes of this.
+func (c *connection) findsNothing(ctx context.Context, expr string) bool {
+	if q, err := gremlin.Parse(expr); err == nil && q.Kind() == gremlin.KindNodes {
+		expr += ".Limit(1)"
+	}
+	answer, err := c.query(ctx, expr)
+	if err != nil {
+		return false
+	}
+	var found []skydive.RawJSON
+	if json.Unmarshal(answer, &found) != nil || len(found) != 1 {
+		return len(found) == 0
+	}
+	var graph struct{ Nodes, Edges *[]skydive.RawJSON } // one graph, without a node
+	return json.Unmarshal(found[0], &graph) == nil && graph.Edges != nil && (graph.Nodes == nil || len(*graph.Nodes) == 0)
+}
+
+// newCaptureGet is the command that shows one capture: its fields, and a table of its nodes.
+func newCaptureGet(conn *connection, r resource) *cobra.Command {
+	cmd := r.get(conn)
+	whole := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+			return whole(cmd, args)
+		}
+		text, err := conn.get(cmd.Context(), r.path, args[0])
+		if err != nil {
+			return naming(args[0], err)
+		}
+		fields, err := parseRecord(text)
+		var state skydive.CaptureState
+		if err = errors.Join(err, json.Unmarshal(text, &state)); err != nil {
+			return fmt.Errorf("%s %s: %w", r.title, args[0], err)
+		}
+		fields.keys = slices.DeleteFunc(fields.keys, func(key string) bool { return key == "Nodes" })
+		if state.ExtraLayers != 0 {
+			fields.values["ExtraLayers"] = quoted(layerNames(state.ExtraLayers))
+		}
+		t := newTable("Field", "Value")
+		addFields(t, "", fields)
+		if err := t.write(conn.sh.out, conn.sh.screen); err != nil || len(state.Nodes) == 0 {
+			return err
+		}
+		fmt.Fprintln(conn.sh.out)
+		nodes := newTable("Host", "Node", "Type", "State", "Received", "Counted", "Dropped", "NodeTID", "Error")
+		for _, n := range state.Nodes {
+			nodes.add(append(append([]string{n.Host, n.Name, n.Type, n.State}, ledgerCells(n.Ledger)...), n.TID, n.Error)...)
+		}
+		return nodes.write(conn.sh.out, conn.sh.screen)
+	}
+	return cmd
+}
+
+// layerNames are the names of layers by bits, as --extra-layers takes them.
+func layerNames(bits int) string {
+	var names []string
+	for _, layer := range []struct {
+		bit  int
+		name string
+	}{{skydive.ExtraLayerDNS, "dns"}, {skydive.ExtraLayerDHCPv4, "dhcpv4"}, {skydive.ExtraLayerVRRP, "vrrp"}} {
+		if bits&layer.bit != 0 {
+			names, bits = append(names, layer.name), bits&^layer.bit
+		}
+	}
+	if bits != 0 {
+		names = append(names, strconv.Itoa(bits))
+	}
+	return strings.Join(names, ",")
 }
 
 // extraLayers adds up the bits of layers by name.

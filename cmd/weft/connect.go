@@ -34,6 +34,8 @@ type connection struct {
 	caCert, cert, key            string
 	insecure, tls                bool
 	maxRate                      float64
+
+	partial bool // an analyzer said that its answer is not the whole one
 }
 
 func connectionFlags() []string {
@@ -70,7 +72,7 @@ func (c *connection) open(change func(*client.Config)) (*client.Client, error) {
 		Password:   orElse(c.password, c.sh.getenv("WEFT_PASSWORD", "SKYDIVE_PASSWORD")),
 		TLS:        secure,
 		ClientType: "weft",
-		OnWarning:  func(text string) { fmt.Fprintln(c.sh.err, "warning:", text) },
+		OnWarning:  c.warn,
 	}
 	if cfg.Username != "" && cfg.Password == "" && isTerminal(c.sh.in) {
 		if cfg.Password, err = c.sh.askPassword(fmt.Sprintf("Password for %s at %s: ", cfg.Username, cfg.Address)); err != nil {
@@ -85,6 +87,26 @@ func (c *connection) open(change func(*client.Config)) (*client.Client, error) {
 		return nil, &usageError{fmt.Errorf("--analyzer: %w", err)}
 	}
 	return cl, nil
+}
+
+// warn shows a warning that came with an answer, and keeps in mind when it says that something is not in it. The header
+// has nothing but words: these are those of weft's analyzers, about hosts that are silent and about flows with no source; what may be missing is no failure.
+func (c *connection) warn(text string) {
+	fmt.Fprintln(c.sh.err, "warning:", printable(text))
+	if strings.Contains(text, "are missing") || strings.Contains(text, "the answer is empty") {
+		c.partial = true
+	}
+}
+
+// errPartial is an answer of which some is missing; what is, the warnings say.
+var errPartial = errors.New("the answer is not whole: see the warnings above")
+
+// whole is the error of an answer that was printed and is not whole, if so.
+func (c *connection) whole() error {
+	if c.partial {
+		return errPartial
+	}
+	return nil
 }
 
 func (c *connection) tlsConfig() (*tls.Config, error) {
@@ -138,6 +160,8 @@ func (c *connection) explainError(err error) error {
 		return &exitError{exitUnreachable, fmt.Errorf("analyzer %s is not ready: try again (%w)", c.address(), err)}
 	case errors.As(err, &answer) && answer.Status == http.StatusBadRequest && strings.Contains(answer.Message, "HTTPS server"):
 		return &exitError{exitUnreachable, fmt.Errorf("analyzer %s speaks TLS: write https://HOST:PORT, and name its authority with --cacert", c.address())}
+	case errors.Is(err, client.ErrBadRequest), errors.As(err, &answer) && answer.Status == http.StatusNotAcceptable:
+		return &usageError{reason(err)} // a value that this program does not check, or not as strictly
 	case errors.As(err, &answer):
 		return reason(err)
 	case errors.As(err, &opErr) && opErr.Op == "remote error" && strings.Contains(opErr.Err.Error(), "certificate"): // an alert of TLS
@@ -181,7 +205,7 @@ func (c *connection) with(work func(*client.Client) error) error {
 }
 
 func (c *connection) query(ctx context.Context, expr string) (answer jsontext.Value, err error) {
-	err = c.with(func(cl *client.Client) error {
+	err = c.ask(expr, func(cl *client.Client) error {
 		raw, err := cl.Query(ctx, expr)
 		answer = jsontext.Value(raw)
 		return err
@@ -189,17 +213,35 @@ func (c *connection) query(ctx context.Context, expr string) (answer jsontext.Va
 	return answer, err
 }
 
-// queryTo copies the answer to a query to w as it comes.
-func (c *connection) queryTo(ctx context.Context, w io.Writer, expr, accept string) error {
-	return c.with(func(cl *client.Client) error {
+// ask is with for a query: one that is written as it must be has failed where it has no answer, and is not wrong.
+func (c *connection) ask(expr string, work func(*client.Client) error) error {
+	var asked error
+	err := c.with(func(cl *client.Client) error {
+		asked = work(cl)
+		return asked
+	})
+	var usage *usageError
+	if errors.As(err, &usage) && errors.Is(asked, client.ErrBadRequest) && !strings.Contains(err.Error(), "filter: at byte ") {
+		if _, wrong := gremlin.Parse(expr); wrong == nil {
+			return &exitError{exitFailed, usage.err}
+		}
+	}
+	return err
+}
+
+// queryTo copies the answer to a query to w as it comes, and gives how many bytes it has.
+func (c *connection) queryTo(ctx context.Context, w io.Writer, expr, accept string) (n int64, err error) {
+	err = c.ask(expr, func(cl *client.Client) error {
 		out := bufio.NewWriter(w)
-		_, err := cl.QueryTo(ctx, expr, accept, out)
+		var err error
+		n, err = cl.QueryTo(ctx, expr, accept, out)
 		return errors.Join(err, out.Flush())
 	})
+	return n, err
 }
 
 func (c *connection) explain(ctx context.Context, expr string) (plan gremlin.Explanation, err error) {
-	err = c.with(func(cl *client.Client) error {
+	err = c.ask(expr, func(cl *client.Client) error {
 		raw, err := cl.Explain(ctx, expr)
 		if err != nil {
 			return err

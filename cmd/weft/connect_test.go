@@ -57,9 +57,9 @@ func TestExitCodes(t *testing.T) {
 		side   string
 	}{
 		{"fine", 200, "42\n", []string{"query", "G.V().Count()"}, exitOK, ""},
-		{"bad query", 400, "line 1, column 5: Foo", []string{"query", "G.Foo()"}, exitFailed, "weft query: line 1, column 5: Foo\n"},
+		{"bad query", 400, "line 1, column 5: Foo", []string{"query", "G.Foo()"}, exitUsage, "weft query: line 1, column 5: Foo\n"},
 		{"query over its deadline", 504, "query took over 30s", []string{"query", "G"}, exitFailed, "weft query: query took over 30s\n"},
-		{"no graph to draw", 406, "only a graph can be drawn", []string{"query", "G.V()", "--format", "dot"}, exitFailed, "weft query: only a graph can be drawn\n"},
+		{"no graph to draw", 406, "only a graph can be drawn", []string{"query", "G.V()", "--format", "dot"}, exitUsage, "weft query: only a graph can be drawn\n"},
 		{"unknown user", 401, "who?", []string{"query", "G"}, exitRefused, "does not know this user: give --username and --password"},
 		{"Skydive's refusal", 405, "", []string{"dump"}, exitRefused, "does not allow this user to do that"},
 		{"refusal", 403, "", []string{"node", "delete", "x"}, exitRefused, "does not allow this user"},

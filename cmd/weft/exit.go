@@ -53,6 +53,10 @@ func (sh *shell) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 		name = cmd.CommandPath()
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if strings.HasPrefix(line, "  ") { // goes on with the line above
+			sh.note("%s", line)
+			continue
+		}
 		sh.note("%s: %s", name, line)
 	}
 	var usage *usageError

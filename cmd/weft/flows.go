@@ -19,6 +19,7 @@ func newFlows(conn *connection) *cobra.Command {
 		follow bool
 		limit  int
 	)
+	known := newFlowNames()
 	cmd := &cobra.Command{
 		Use:   "flows [FILTER…|FILE…]",
 		Short: "Show flows: those of now, as they come, or those in capture files",
@@ -27,17 +28,21 @@ until it is interrupted. FILTER is any number of terms, all of which have to hol
 
   KEY=VALUE  KEY!=VALUE  KEY>N  KEY>=N  KEY<N  KEY<=N  KEY~REGEX
 
-KEY is a field of a flow (Network.A, Metric.ABBytes, Application, …); ip, mac and port match
-either end, and app, capture, node, bytes and packets are short for the fields they name.
+KEY is a field of a flow, as below; ip, mac and port match either end, and app, capture, node,
+uuid, bytes and packets are short for the fields they name. ip takes networks too (ip=10.0.0.0/8).
 A term that begins with a dot is appended as Gremlin (".Sort('Metric.ABBytes').Limit(5)").
 
 An argument that is a file, ends in .pcap or .pcapng (.gz, .zst), or is '-' is a capture file:
-its packets are turned into flows here, without an analyzer.`,
+its packets are turned into flows here, without an analyzer.
+
+Fields, for terms and --columns:
+` + known.list(),
 		Example: `  weft flows ip=10.0.0.1 port=443
   weft flows app=DNS "Metric.ABBytes>1000" ".Sort(DESC, 'Metric.ABBytes').Limit(10)"
   weft flows --follow capture=$(weft capture create "G.V().Has('Name','eth0')")
   weft flows trace.pcap.zst --filter "tcp port 443" --format csv
-  weft flows trace.pcapng --defragment --extra-layers dns --json`,
+  weft flows trace.pcapng --defragment --extra-layers dns --json
+  weft flows trace.pcapng --columns Network.A,Network.B,TCPMetric.BASegmentOutOfOrder`,
 		Args: rangeArgs(0, 1000),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asJSON {
@@ -72,7 +77,9 @@ its packets are turned into flows here, without an analyzer.`,
 			if err != nil {
 				return err
 			}
-			f := flowsCommand{conn: conn, format: file.format, terms: terms, tail: tail, limit: limit}
+			f := flowsCommand{
+				conn: conn, rows: flowRows{format: file.format, columns: file.columns, nodes: true}, terms: terms, tail: tail, limit: limit,
+			}
 			if follow {
 				return f.follow(cmd)
 			}
@@ -81,21 +88,25 @@ its packets are turned into flows here, without an analyzer.`,
 	}
 	cmd.Flags().StringVar(&file.format, "format", "", "table (default), json (a flow a line) or csv")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "short for --format json")
+	cmd.Flags().StringSliceVar(&file.columns, "columns", nil, "columns of table and csv: fields such as Network.A,Metric.ABBytes")
 	cmd.Flags().BoolVar(&follow, "follow", false, "print each report of a flow as it comes")
 	cmd.Flags().IntVar(&limit, "limit", 0, "end after so many flows (0: all)")
 	cmd.Flags().StringVar(&file.filter, "filter", "", "of files: only packets that this expression of tcpdump takes")
 	cmd.Flags().IntVar(&file.maxFlows, "max-flows", 0, "of files: flows held at one time (0: as many as memory allows)")
 	file.decode.flags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("columns", func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return known.complete(typed), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	})
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json", "csv"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 type flowsCommand struct {
-	conn   *connection
-	format string
-	terms  []flowTerm
-	tail   string
-	limit  int
+	conn  *connection
+	rows  flowRows
+	terms []flowTerm
+	tail  string
+	limit int
 }
 
 // expression is the query for the flows of now.
@@ -115,26 +126,29 @@ func (f flowsCommand) expression() string {
 func (f flowsCommand) query(cmd *cobra.Command) error {
 	expr := f.expression()
 	if q, err := gremlin.Parse(expr); f.tail != "" && (err != nil || q.Kind() != gremlin.KindFlows) {
-		if err == nil && f.format == "csv" {
+		if err == nil && f.rows.format == "csv" {
 			return usagef("--format csv is for flows, and %s gives something else: write json or table", f.tail)
+		}
+		if err == nil && len(f.rows.columns) > 0 {
+			return usagef("--columns is for flows, and %s gives something else", f.tail)
 		}
 		answer, err := f.conn.query(cmd.Context(), expr)
 		switch {
 		case err != nil:
 			return err
-		case f.format == "json":
-			return f.conn.sh.printJSON(answer)
+		case f.rows.format == "json":
+			return errors.Join(f.conn.sh.printJSON(answer), f.conn.whole())
 		}
-		return resultPrinter{sh: f.conn.sh}.print(answer)
+		return errors.Join(resultPrinter{sh: f.conn.sh}.print(answer), f.conn.whole())
 	}
 	out := bufio.NewWriter(f.conn.sh.out)
-	rows, err := newFlowWriter(f.format, out, f.conn.sh.screen)
+	rows, err := f.rows.writer(out, f.conn.sh.screen)
 	if err != nil {
 		return err
 	}
 	var failed error // of the output
 	printed := false
-	err = f.conn.with(func(cl *client.Client) error {
+	err = f.conn.ask(expr, func(cl *client.Client) error {
 		for one, err := range cl.QueryFlows(cmd.Context(), expr) {
 			if err != nil {
 				return err
@@ -149,7 +163,7 @@ func (f flowsCommand) query(cmd *cobra.Command) error {
 	if failed == nil && (err == nil || printed) {
 		failed = errors.Join(rows.settle(), out.Flush())
 	}
-	return errors.Join(err, failed)
+	return errors.Join(err, failed, f.conn.whole())
 }
 
 func (f flowsCommand) follow(cmd *cobra.Command) error {
@@ -157,7 +171,7 @@ func (f flowsCommand) follow(cmd *cobra.Command) error {
 		return usagef("%s with --follow: reports are filtered one by one, write terms such as port=443", f.tail)
 	}
 	out := bufio.NewWriter(f.conn.sh.out)
-	rows, err := newFlowWriter(f.format, out, f.conn.sh.screen)
+	rows, err := f.rows.writer(out, f.conn.sh.screen)
 	if err != nil {
 		return err
 	}
@@ -179,6 +193,8 @@ func (f flowsCommand) follow(cmd *cobra.Command) error {
 			return nil
 		case err != nil:
 			return f.conn.explainError(err)
+		case ev.Lost != nil && ev.Lost.Flows == 0:
+			sh.note("weft flows: flows may be missing here, as this end or the connection did not keep up")
 		case ev.Lost != nil:
 			sh.note("weft flows: %d flows were lost here, as this end or the connection did not keep up", ev.Lost.Flows)
 		}

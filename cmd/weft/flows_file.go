@@ -24,6 +24,7 @@ import (
 // flowsFileOptions says what to make of capture files.
 type flowsFileOptions struct {
 	format   string // "table" (or ""), "json" (a flow a line) or "csv"
+	columns  []string
 	filter   string // a tcpdump expression; "": every packet
 	maxFlows int    // flows live at once; 0: as many as memory allows
 	decode   flowsDecoding
@@ -66,7 +67,7 @@ func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOpti
 	}
 	bar := newFlowsBar(sh, in)
 	out := bufio.NewWriterSize(barWriter{sh.out, bar}, outputBuffer)
-	rows, err := newFlowWriter(o.format, out, sh.screen)
+	rows, err := flowRows{format: o.format, columns: o.columns}.writer(out, sh.screen)
 	if err != nil {
 		return err
 	}
@@ -102,6 +103,11 @@ func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOpti
 		bar.clear()
 		return cmd.Context().Err()
 	}
+	<-in.done
+	if len(in.errs) == len(files) && table.Ledger().Received+in.filtered == 0 {
+		bar.clear()
+		return errors.Join(in.errs...) // there was nothing to make flows of: a header would say that there was
+	}
 	if failed == nil {
 		table.Close()
 	}
@@ -112,7 +118,6 @@ func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOpti
 	if failed != nil {
 		return fmt.Errorf("write: %w", failed)
 	}
-	<-in.done
 	sh.sayFlows(table.Ledger(), in, time.Since(started))
 	return errors.Join(in.errs...)
 }
@@ -180,7 +185,7 @@ func newFileReader(sh *shell, files []string, expression string) (*fileReader, e
 	}
 	if expression != "" {
 		if _, err := in.program(flow.LinkEthernet); err != nil {
-			return nil, &usageError{fmt.Errorf("--filter: %w", err)}
+			return nil, &usageError{pointed("--filter", err)}
 		}
 	}
 	for _, name := range files {

@@ -14,7 +14,7 @@ import (
 // Any reader of CSV gets back what was written, whatever is in the texts and whichever layers a flow has.
 func TestCSVIsReadBack(t *testing.T) {
 	whole := flow.Flow{
-		UUID: "u", LayersPath: "Ethernet/IPv4/TCP", Application: "TCP", TrackingID: "t", L3TrackingID: "l", ParentUUID: "p",
+		UUID: "u", LayersPath: "Ethernet/IPv4/TCP", Application: "TCP", TrackingID: "t", L3TrackingID: "l", ParentUUID: "p", CaptureID: "c", NodeTID: "n",
 		Link:      &flow.Layer{A: "02:00:00:00:00:01", B: "02:00:00:00:00:02"},
 		Network:   &flow.Layer{Protocol: flow.IPv4, A: "10.0.0.1", B: "10.0.0.2"},
 		Transport: &flow.TransportLayer{Protocol: flow.TCP, A: 1, B: 65535},
@@ -29,7 +29,7 @@ func TestCSVIsReadBack(t *testing.T) {
 	}
 	var out bytes.Buffer
 	buffer := bufio.NewWriter(&out)
-	w, err := newFlowWriter("csv", buffer, screen{})
+	w, err := flowRows{format: "csv"}.writer(buffer, screen{})
 	if err != nil {
 		t.Fatal(err)
 	}

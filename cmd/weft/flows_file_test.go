@@ -81,8 +81,11 @@ func TestFlowsFileTable(t *testing.T) {
 	if strings.Contains(lines[2], "10.0.0.1") {
 		fields = strings.Fields(lines[2])
 	}
-	if want := "2023-11-14T22:13:20.000Z UDP 10.0.0.1:1234 10.0.0.2:9999 1 100 1 100 1.000 s - -"; strings.Join(fields, " ") != want {
-		t.Errorf("got  %q\nwant %q", strings.Join(fields, " "), want)
+	if want := "2023-11-14T22:13:20.000Z UDP 10.0.0.1:1234 10.0.0.2:9999 1 100 1 100 1.000 s - -"; strings.Join(fields[:len(fields)-1], " ") != want {
+		t.Errorf("got  %q\nwant %q and the UUID", strings.Join(fields, " "), want)
+	}
+	if id := fields[len(fields)-1]; len(id) != 16 || strings.Trim(id, "0123456789abcdef") != "" {
+		t.Errorf("%q in place of the UUID", id)
 	}
 	if !strings.HasPrefix(side, "3 packets in ") || !strings.HasSuffix(side, ": 3 counted in 2 flows, 0 dropped\n") {
 		t.Errorf("the ledger: %q", side)

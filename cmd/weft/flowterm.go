@@ -3,8 +3,12 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"net"
+	"net/netip"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,49 +19,66 @@ import (
 type flowTerm struct {
 	key, op, value string
 	fields         []string // that the key stands for; one has to fulfil it
-	number         int64
-	numeric        bool // the value is a number
+	kind           flow.Kind
+	number         int64        // the value of a field that is a number, or 1 or 0 of one that is true or false
+	network        netip.Prefix // that an address has to be in, where the value is no address
 	pattern        *regexp.Regexp
 }
 
 // termOps are the operators, those that begin with another one first.
 var termOps = [...]string{"!=", ">=", "<=", "=", ">", "<", "~"}
 
-// fieldsOf gives the fields that a key stands for.
-func fieldsOf(key string) []string {
-	switch strings.ToLower(key) {
-	case "ip", "host", "network":
-		return []string{"Network.A", "Network.B"}
-	case "mac", "link":
-		return []string{"Link.A", "Link.B"}
-	case "port", "transport":
-		return []string{"Transport.A", "Transport.B"}
-	case "app", "application":
-		return []string{"Application"}
-	case "capture":
-		return []string{"CaptureID"}
-	case "node":
-		return []string{"NodeTID"}
-	case "bytes":
-		return []string{"Metric.ABBytes", "Metric.BABytes"}
-	case "packets":
-		return []string{"Metric.ABPackets", "Metric.BAPackets"}
-	}
-	return []string{key}
+// shortKeys are words that stand for fields, those that people are told of first.
+var shortKeys = [...]struct {
+	keys   []string
+	fields []string
+}{
+	{[]string{"ip", "host", "network"}, []string{"Network.A", "Network.B"}},
+	{[]string{"port", "transport"}, []string{"Transport.A", "Transport.B"}},
+	{[]string{"mac", "link"}, []string{"Link.A", "Link.B"}},
+	{[]string{"app"}, []string{"Application"}},
+	{[]string{"capture"}, []string{"CaptureID"}},
+	{[]string{"node"}, []string{"NodeTID"}},
+	{[]string{"uuid"}, []string{"UUID"}},
+	{[]string{"bytes"}, []string{"Metric.ABBytes", "Metric.BABytes"}},
+	{[]string{"packets"}, []string{"Metric.ABPackets", "Metric.BAPackets"}},
 }
 
-// isText says whether a field is text, even when it looks like a number: ids are
-// hexadecimal, and some have no letter.
-func isText(field string) bool {
-	switch field {
-	case "UUID", "TrackingID", "L3TrackingID", "ParentUUID", "CaptureID", "NodeTID", "Application", "LayersPath":
-		return true
+// shortNames are the first words of shortKeys.
+func shortNames() []string {
+	names := make([]string, len(shortKeys))
+	for i, short := range shortKeys {
+		names[i] = short.keys[0]
 	}
-	return false
+	return names
+}
+
+// resolve sets the fields that the key stands for, and their kind.
+func (t *flowTerm) resolve(known flowNames) error {
+	t.fields = []string{t.key}
+	for _, short := range shortKeys {
+		if slices.Contains(short.keys, strings.ToLower(t.key)) {
+			t.fields = short.fields
+		}
+	}
+	kind, ok := known.kind(t.fields[0])
+	switch {
+	case !ok:
+		return errors.New(known.unknown(t.key, shortNames()))
+	case kind == flow.KindJSON:
+		fields := known.fieldsIn(t.key)
+		if len(fields) == 0 {
+			return fmt.Errorf("%s is a list: choose by what is in it, such as DNS.questions.name", t.key)
+		}
+		return fmt.Errorf("%s is a part of a flow: write one of its fields, such as %s", t.key, fields[0])
+	}
+	t.kind = kind
+	return nil
 }
 
 // parseTerms reads the arguments of 'weft flows': terms, and Gremlin to append.
 func parseTerms(args []string) (terms []flowTerm, tail string, err error) {
+	known := newFlowNames()
 	for _, arg := range args {
 		if strings.HasPrefix(arg, ".") {
 			tail += arg
@@ -66,7 +87,7 @@ func parseTerms(args []string) (terms []flowTerm, tail string, err error) {
 		if tail != "" {
 			return nil, "", usagef("%q behind %s: write the terms first", arg, tail)
 		}
-		t, err := parseTerm(arg)
+		t, err := parseTerm(known, arg)
 		if err != nil {
 			return nil, "", err
 		}
@@ -75,7 +96,7 @@ func parseTerms(args []string) (terms []flowTerm, tail string, err error) {
 	return terms, tail, nil
 }
 
-func parseTerm(arg string) (t flowTerm, err error) {
+func parseTerm(known flowNames, arg string) (t flowTerm, err error) {
 	at := strings.IndexAny(arg, "!=<>~")
 	if at <= 0 || strings.ContainsAny(arg[:at], " '\"()") {
 		return t, usagef("%q is neither a file nor a term: write KEY=VALUE, such as ip=10.0.0.1 or port=443", arg)
@@ -90,35 +111,108 @@ func parseTerm(arg string) (t flowTerm, err error) {
 	if t.op == "" || t.value == "" {
 		return t, usagef("%q: write KEY=VALUE, or one of != > >= < <= ~ in place of =", arg)
 	}
-	t.fields = fieldsOf(t.key)
-	if t.number, err = strconv.ParseInt(t.value, 10, 64); err == nil && !isText(t.fields[0]) {
-		t.numeric = true
+	if err := t.resolve(known); err != nil {
+		return t, usagef("%q: %w", arg, err)
 	}
+	if err := t.read(); err != nil {
+		return t, usagef("%q: %w", arg, err)
+	}
+	return t, nil
+}
+
+// maxPort is the greatest port there is.
+const maxPort = 65535
+
+// read reads the value as what the field is.
+func (t *flowTerm) read() (err error) {
 	switch t.op {
 	case "=", "!=":
 	case "~":
+		if t.kind != flow.KindString {
+			return fmt.Errorf("~ is for texts, and %s is a number: write = != > >= < or <=", t.key)
+		}
 		if t.pattern, err = regexp.Compile("^(?:" + t.value + ")$"); err != nil {
 			why := err.Error()
 			var bad *syntax.Error
 			if errors.As(err, &bad) {
 				why = bad.Code.String()
 			}
-			return t, usagef("%q: %s: write a regular expression behind ~, such as app~TCP|UDP", arg, why)
+			return fmt.Errorf("%s: write a regular expression behind ~, such as app~TCP|UDP", why)
 		}
+		return nil
 	default:
-		if !t.numeric {
-			return t, usagef("%q: %s compares with a whole number", arg, t.op)
+		if t.kind != flow.KindInt {
+			return fmt.Errorf("%s compares numbers, and %s is none: write = != or ~", t.op, t.key)
 		}
 	}
-	return t, nil
+	switch t.kind {
+	case flow.KindInt:
+		t.number, err = strconv.ParseInt(t.value, 10, 64)
+		isPort := strings.HasPrefix(t.fields[0], "Transport.") && t.fields[0] != "Transport.ID"
+		switch {
+		case err != nil && t.op != "=" && t.op != "!=":
+			return fmt.Errorf("%s compares with a whole number", t.op)
+		case err != nil:
+			return fmt.Errorf("%s is a whole number: write it as such, as in port=443", t.key)
+		case isPort && (t.number < 0 || t.number > maxPort):
+			return fmt.Errorf("ports are numbers from 0 to %d", maxPort)
+		}
+	case flow.KindBool:
+		is, err := strconv.ParseBool(t.value)
+		if err != nil {
+			return fmt.Errorf("%s is true or false: write one of them", t.key)
+		}
+		if is {
+			t.number = 1
+		}
+	default:
+		return t.readAddress()
+	}
+	return nil
+}
+
+// readAddress brings addresses into the form in which flows have them, and finds networks.
+func (t *flowTerm) readAddress() (err error) {
+	switch t.fields[0] {
+	case "Link.A", "Link.B":
+		address, err := net.ParseMAC(t.value)
+		if err != nil {
+			return fmt.Errorf("write a MAC address, such as 02:00:00:00:00:01")
+		}
+		t.value = address.String()
+	case "Network.A", "Network.B":
+		if !strings.Contains(t.value, "/") {
+			address, err := netip.ParseAddr(t.value)
+			if err != nil {
+				return fmt.Errorf("write an address or a network, such as 10.0.0.1 or 10.0.0.0/8")
+			}
+			t.value = address.String()
+			return nil
+		}
+		if t.network, err = netip.ParsePrefix(t.value); err != nil {
+			return fmt.Errorf("write an address or a network, such as 10.0.0.0/8 or fe80::/10")
+		}
+		if t.op == "!=" {
+			return fmt.Errorf("!= is for one address, not for a network: choose the networks that you want with =")
+		}
+		t.network = t.network.Masked()
+	}
+	return nil
 }
 
 // gremlin is the term as a step. Which of two fields is meant is left open by HasEither;
 // what must not be, must not be in any.
 func (t flowTerm) gremlin() string {
 	value := gremlinString(t.value)
-	if t.numeric {
+	switch {
+	case t.kind == flow.KindInt:
 		value = strconv.FormatInt(t.number, 10)
+	case t.kind == flow.KindBool:
+		value = strconv.FormatBool(t.number != 0)
+	case t.network.Addr().Is4():
+		value = "IPV4RANGE(" + gremlinString(t.network.String()) + ")"
+	case t.network.IsValid():
+		value = "IPV6RANGE(" + gremlinString(t.network.String()) + ")"
 	}
 	switch t.op {
 	case "!=":
@@ -185,8 +279,12 @@ func (t flowTerm) holds(v flow.Value) bool {
 }
 
 func (t flowTerm) equal(v flow.Value) bool {
-	if v.Kind == flow.KindInt {
-		return t.numeric && v.Num == t.number
+	switch {
+	case v.Kind == flow.KindInt || v.Kind == flow.KindBool:
+		return t.kind == v.Kind && v.Num == t.number
+	case t.network.IsValid():
+		address, err := netip.ParseAddr(v.Str)
+		return err == nil && t.network.Contains(address)
 	}
 	return v.Kind == flow.KindString && v.Str == t.value
 }

@@ -11,6 +11,7 @@ import (
 )
 
 func TestTermsAsGremlinAndOnFlows(t *testing.T) {
+	known := newFlowNames()
 	f := apitest.Flow("0000000000000001", "c1") // 10.0.0.1:40000 → 10.0.0.2:443, 600 and 4000 bytes
 	for _, c := range []struct {
 		term, gremlin string
@@ -30,10 +31,21 @@ func TestTermsAsGremlinAndOnFlows(t *testing.T) {
 		{"app~T", `.Has('Application', REGEX('T'))`, false},
 		{"capture=c1", `.Has('CaptureID', 'c1')`, true},
 		{"UUID=0000000000000001", `.Has('UUID', '0000000000000001')`, true}, // not the number 1
-		{"NoSuch=1", `.Has('NoSuch', 1)`, false},
-		{"NoSuch!=1", `.Has('NoSuch', NEE(1))`, true},
+		{"uuid=0000000000000001", `.Has('UUID', '0000000000000001')`, true},
+		{"Application=7", `.Has('Application', '7')`, false}, // a text, whatever it looks like
+		{"ip=10.0.0.0/24", `.HasEither('Network.A', IPV4RANGE('10.0.0.0/24'), 'Network.B', IPV4RANGE('10.0.0.0/24'))`, true},
+		{"ip=10.0.0.9/24", `.HasEither('Network.A', IPV4RANGE('10.0.0.0/24'), 'Network.B', IPV4RANGE('10.0.0.0/24'))`, true},
+		{"ip=10.0.1.0/24", `.HasEither('Network.A', IPV4RANGE('10.0.1.0/24'), 'Network.B', IPV4RANGE('10.0.1.0/24'))`, false},
+		{"Network.B=10.0.0.2/32", `.Has('Network.B', IPV4RANGE('10.0.0.2/32'))`, true},
+		{"ip=fe80::/10", `.HasEither('Network.A', IPV6RANGE('fe80::/10'), 'Network.B', IPV6RANGE('fe80::/10'))`, false},
+		{"ip=FE80:0::1", `.HasEither('Network.A', 'fe80::1', 'Network.B', 'fe80::1')`, false},
+		{"mac=02:00:00:00:00:01", `.HasEither('Link.A', '02:00:00:00:00:01', 'Link.B', '02:00:00:00:00:01')`, true},
+		{"mac=02-00-00-00-00-01", `.HasEither('Link.A', '02:00:00:00:00:01', 'Link.B', '02:00:00:00:00:01')`, true},
+		{"TCPMetric.ABSynTTL=64", `.Has('TCPMetric.ABSynTTL', 64)`, true},
+		{"DNS.QR=true", `.Has('DNS.QR', true)`, false},
+		{"DNS.questions.name=example.org", `.Has('DNS.questions.name', 'example.org')`, false},
 	} {
-		parsed, err := parseTerm(c.term)
+		parsed, err := parseTerm(known, c.term)
 		if err != nil {
 			t.Errorf("%s: %v", c.term, err)
 			continue
@@ -51,17 +63,33 @@ func TestTermsAsGremlinAndOnFlows(t *testing.T) {
 }
 
 func TestTermsThatAreNone(t *testing.T) {
+	known := newFlowNames()
 	for arg, want := range map[string]string{
-		"eth0":       "neither a file nor a term: write KEY=VALUE",
-		"=x":         "neither a file nor a term",
-		"port=":      "write KEY=VALUE, or one of",
-		"a!b":        "write KEY=VALUE, or one of",
-		"port>many":  "> compares with a whole number",
-		"app~(":      "missing closing )",
-		"G.V('a')=b": "neither a file nor a term",
+		"prot=80":          `"prot=80": there is no field prot: did you mean port?`,
+		"metric.abbytes>1": "there is no field metric.abbytes: did you mean Metric.ABBytes?",
+		"nosuch=1":         "there is no field nosuch: write ip, port, mac, app, capture, node, uuid, bytes, packets or a field that 'weft flows --help' lists",
+		"port=http":        `"port=http": port is a whole number: write it as such, as in port=443`,
+		"port=99999":       "ports are numbers from 0 to 65535",
+		"FinishType=FIN":   "FinishType is a whole number",
+		"port~44.*":        "~ is for texts, and port is a number",
+		"app>5":            "> compares numbers, and app is none: write = != or ~",
+		"Metric=5":         "Metric is a part of a flow: write one of its fields, such as Metric.ABPackets",
+		"DNS.questions=x":  "DNS.questions is a list",
+		"DNS.QR=maybe":     "DNS.QR is true or false",
+		"ip=router1":       "write an address or a network, such as 10.0.0.1 or 10.0.0.0/8",
+		"ip=10.0.0.0/33":   "write an address or a network",
+		"ip!=10.0.0.0/8":   "!= is for one address, not for a network",
+		"mac=eth0":         "write a MAC address",
+		"eth0":             "neither a file nor a term: write KEY=VALUE",
+		"=x":               "neither a file nor a term",
+		"port=":            "write KEY=VALUE, or one of",
+		"a!b":              "write KEY=VALUE, or one of",
+		"port>many":        "> compares with a whole number",
+		"app~(":            "missing closing )",
+		"G.V('a')=b":       "neither a file nor a term",
 	} {
 		var usage *usageError
-		if _, err := parseTerm(arg); !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
+		if _, err := parseTerm(known, arg); !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}

@@ -30,7 +30,7 @@ with what changed meanwhile.`,
 			return conn.listen(cmd.Context(), filter, sync)
 		},
 	}
-	cmd.Flags().StringVar(&filter, "gremlin", "", "only what this query gives; it must give a graph, as with SubGraph()")
+	cmd.Flags().StringVar(&filter, "gremlin", "", "only the nodes of G.V().Has(…), the edges of G.E().Has(…), or the graph of a query that ends in SubGraph()")
 	cmd.Flags().BoolVar(&sync, "sync-request", false, "begin with the whole graph, in a SyncReply")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, which is what listen always does")
 	return cmd

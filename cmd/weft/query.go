@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -112,13 +113,20 @@ func (q queryCommand) table(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return resultPrinter{sh: q.conn.sh, columns: q.columns}.print(answer)
+	return errors.Join(resultPrinter{sh: q.conn.sh, columns: q.columns}.print(answer), q.conn.whole())
 }
 
 // raw copies the answer as it comes.
 func (q queryCommand) raw(cmd *cobra.Command, accept string) error {
-	return q.conn.queryTo(cmd.Context(), q.conn.sh.out, q.expr, accept)
+	n, err := q.conn.queryTo(cmd.Context(), q.conn.sh.out, q.expr, accept)
+	if err == nil && accept == skydive.ContentPcap && n <= emptyPcap {
+		q.conn.sh.note("%s: no packets: the flows keep none (see 'weft capture create --raw-packets'), or have ended: ask for a while ago, as in G.At(NOW, \"5m\").Flows()", cmd.CommandPath())
+	}
+	return errors.Join(err, q.conn.whole())
 }
+
+// emptyPcap is how many bytes a capture file without a packet has: those of its header.
+const emptyPcap = 24
 
 func (q queryCommand) explain(cmd *cobra.Command, asJSON bool) error {
 	plan, err := q.conn.explain(cmd.Context(), q.expr)
@@ -126,9 +134,9 @@ func (q queryCommand) explain(cmd *cobra.Command, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		return q.conn.sh.writeJSON(plan)
+		return errors.Join(q.conn.sh.writeJSON(plan), q.conn.whole())
 	}
-	return printPlan(q.conn.sh, plan)
+	return errors.Join(printPlan(q.conn.sh, plan), q.conn.whole())
 }
 
 func printPlan(sh *shell, plan gremlin.Explanation) error {

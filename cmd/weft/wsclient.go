@@ -20,7 +20,7 @@ func newWSClient(sh *shell) *cobra.Command {
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringVar(&conn.analyzer, "analyzer", "", "address of the analyzer, HOST:PORT (default 127.0.0.1:8082)")
 	flags.StringVar(&host, "host", "Test", "client identifier")

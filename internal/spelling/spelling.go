@@ -1,4 +1,6 @@
-// Package spelling finds the word that a person probably meant. It keeps nothing; any goroutine may use it.
+// Package spelling finds the word that a person probably meant, for errors about words that are not known: the
+// expressions of captures, the terms and the flags of the command line. It keeps nothing between two calls, starts
+// nothing, and any goroutine may call it.
 package spelling
 
 import "strings"
