@@ -23,6 +23,8 @@ type script struct {
 	end     error // nil: it blocks, until it is woken
 	dropped uint64
 
+	hold    chan struct{} // not nil: Close waits for it
+
 	mu     sync.Mutex
 	given  uint64
 	woken  chan struct{}
@@ -66,6 +68,9 @@ func (s *script) Stats() (capture.SourceStats, error) {
 }
 
 func (s *script) Close() error {
+	if s.hold != nil {
+		<-s.hold
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -56,8 +56,10 @@ func (r *ring) stop() {
 // run reads until the source ends or is stopped. The error is nil when it was stopped.
 func (r *ring) run() error {
 	err := r.read()
+	r.tap.runner.closing <- struct{}{} // others need the processors, too
 	r.table.Close()
 	r.flush()
+	<-r.tap.runner.closing
 	close(r.over)
 	closed := r.source.Close()
 	stats, failed := r.source.Stats()

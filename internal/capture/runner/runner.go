@@ -4,7 +4,7 @@
 // flows in a table per ring, keeps the ledger of each capture on each node, spools flow reports until an analyzer has
 // them, shows each node's captures in a layer of its metadata, and answers queries for live flows.
 //
-// Goroutines: one follows the orders and the graph; one for each capture on a node opens its rings, and reads the
+// Goroutines: one follows the orders and the graph; one for each that ends waits for its last reports; one for each capture on a node opens its rings, and reads the
 // interface's counters every few seconds; one for each ring owns the ring and its flow table, and answers queries in
 // slices between batches of packets; one hands batches to the bus. [New] is inert, [Runner.Run] lives until its context
 // ends and leaves none of them behind. The other methods may be called from any goroutine, before Run too.
@@ -21,6 +21,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -74,12 +76,15 @@ type Runner struct {
 	orders order.Orders
 	given  bool // orders came, or were read
 	taps   map[tapKey]*tap
+	ending map[*tap]bool   // not wanted any more, and not over yet
 	absent []Status        // of nodes without a tap
 	said   bool            // the layers of an earlier process are gone
 	layers map[string]bool // nodes with a layer
 
-	out    outlet
-	births births
+	out     outlet
+	births  births
+	endings sync.WaitGroup
+	closing chan struct{} // has a place for each ring that may close its table at the same time
 }
 
 // tapKey names a capture on a node.
@@ -110,7 +115,7 @@ func New(opts Options) (*Runner, error) {
 	setDefault(&set.Rings, 1)
 	r := &Runner{
 		opts: opts, log: opts.Logger, changed: make(chan struct{}, 1),
-		taps: map[tapKey]*tap{},
+		taps: map[tapKey]*tap{}, ending: map[*tap]bool{}, closing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	r.out.accounts = map[string]*account{}
 	if opts.Registry != nil {
@@ -308,36 +313,64 @@ func (r *Runner) reconcile(ctx context.Context) {
 			starts = append(starts, start{key, o.Capture, node, where, slices.Contains(o.Fresh, node.ID)})
 		}
 	}
-	// What ends goes first: what begins may carry on the same ledger. The end of a tap writes to the spool.
+	// What ends goes first: what begins may carry on the same ledger.
 	wanted := func(key tapKey) bool {
 		return slices.ContainsFunc(starts, func(s start) bool { return s.key == key })
 	}
+	r.mu.Lock()
 	for key, t := range old {
 		if kept[key] {
 			continue
 		}
+		delete(r.taps, key)
 		_, alive := view.Node(key.node)
 		// No longer wanted on a node that is there: what passes from now on is nobody's loss.
-		t.close(alive && !wanted(key))
+		r.end(t, alive && !wanted(key))
 	}
-	r.mu.Lock()
-	r.absent = absent
-	for key := range old {
-		if !kept[key] {
-			delete(r.taps, key)
-		}
+	busy := map[string]bool{} // accounts of what is not over yet
+	for t := range r.ending {
+		captures[t.capture.UUID] = true
+		wantedKeys[t.account.key], busy[t.account.key] = true, true
 	}
 	for _, s := range starts {
+		if busy[accountKey(s.capture.UUID, s.node.TID)] {
+			absent = append(absent, Status{Capture: s.capture, NodeID: s.node.ID, NodeTID: s.node.TID, State: Waiting, Error: errEnding.Error()})
+			continue
+		}
 		t := &tap{runner: r, capture: s.capture, node: s.node, place: s.place, fresh: s.fresh}
 		r.taps[s.key] = t
 		t.start(ctx)
 	}
+	r.absent = absent
 	r.mu.Unlock()
 	if given {
 		r.out.forget(func(a *account) bool { return !captures[a.capture] })
 		r.out.fold(wantedKeys)
 	}
 }
+
+var errEnding = errors.New("what was captured here before is still being reported")
+
+// end closes a tap behind the back of the others: its flows may be millions, all of which are reported. What waits for
+// its ledger begins when it is over. The caller holds mu.
+func (r *Runner) end(t *tap, forGood bool) {
+	t.cancel()
+	r.ending[t] = true
+	r.endings.Go(func() {
+		t.close(forGood)
+		r.mu.Lock()
+		delete(r.ending, t)
+		last := len(r.ending) == 0
+		r.mu.Unlock()
+		notify(r.changed)
+		if l, _ := t.account.ledger(); last && l.Flows >= manyFlows {
+			debug.FreeOSMemory()
+		}
+	})
+}
+
+// manyFlows is how many flows a capture had whose memory goes back to the system at once when it ends.
+const manyFlows = 1 << 16
 
 // closeTaps ends all taps when the Runner ends.
 func (r *Runner) closeTaps() {
@@ -351,6 +384,7 @@ func (r *Runner) closeTaps() {
 	for _, t := range taps {
 		t.close(false)
 	}
+	r.endings.Wait()
 }
 
 func notify(c chan struct{}) {
