@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
 
 	"github.com/weft-net/weft/flow"
@@ -177,10 +179,13 @@ func TestNoBatchBlocksTheSpool(t *testing.T) {
 			taker, logged := newTaker(), &lockedLog{}
 			taker.most = test.most
 			w := still(t)
+			var registry *prometheus.Registry
 			run := func() (*Runner, func()) {
 				quiet := &scripted{}
+				registry = prometheus.NewRegistry()
 				r, stop := start(t, Options{
-					Graph: w.graph, Sink: w, Publish: taker, Dir: dir, Open: quiet.open, Counters: noCounters, Logger: slog.New(slog.NewTextHandler(logged, nil)),
+					Graph: w.graph, Sink: w, Publish: taker, Dir: dir, Open: quiet.open, Counters: noCounters,
+					Logger: slog.New(slog.NewTextHandler(logged, nil)), Registry: registry,
 				})
 				if err := r.SetOrders(orders(skydive.Capture{UUID: "c1"}, "v0")); err != nil {
 					t.Fatal(err)
@@ -206,9 +211,14 @@ func TestNoBatchBlocksTheSpool(t *testing.T) {
 			if !l.Balanced() || l.Drops[flow.CauseQueue] != test.queue || l.Counted != test.packets || l.Faults[flow.FaultNotKept] != test.missed {
 				t.Errorf("ledger %+v", l)
 			}
-			tr := &r.out.transit
-			if tr.cut != test.cut || tr.kept != test.without || tr.flows != test.flows {
-				t.Errorf("%d cut, %d packets without, %d flows", tr.cut, tr.kept, tr.flows)
+			for _, want := range []string{
+				fmt.Sprint("weft_flow_spool_cut_total ", test.cut),
+				fmt.Sprintf("weft_flow_oversized_total{what=%q} %d", "packets", test.without),
+				fmt.Sprintf("weft_flow_oversized_total{what=%q} %d", "flows", test.flows),
+			} {
+				if text := metricIs(registry, want); text != "" {
+					t.Error(text)
+				}
 			}
 			warned := 0
 			if test.queue+test.missed > 0 {
