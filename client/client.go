@@ -43,7 +43,7 @@ type Config struct {
 
 	Timeout     time.Duration // of a call whose context has no deadline; DefaultTimeout when 0, none when negative
 	MaxResponse int64         // bytes of an answer held in memory; DefaultMaxResponse when 0
-	OnWarning   func(string)  // takes what weft remarks on a query's result, such as that it knows a part only; any goroutine
+	OnWarning   func(string)  // takes what weft remarks on an answer, such as that it knows a part only or that a field is unknown; any goroutine
 	Logger      *slog.Logger  // reconnects and the like; silent when nil
 }
 
