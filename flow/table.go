@@ -48,7 +48,8 @@ func (r Reason) String() string {
 // Options says how a table counts and reports. The zero value of each field is a default.
 type Options struct {
 	NodeTID, CaptureID string
-	MaxFlows           int           // the most flows live; 0 is sized from the machine's memory
+	MaxFlows           int           // the most flows live; 0 is those of Budget, or sized from the machine's memory
+	Budget             *Budget       // shared with other tables; nil: none
 	Update             time.Duration // between updates of a flow; 0 is 60 s, less than 0 never
 	Expire             time.Duration // without a packet; 0 is 600 s
 	ExpireShort        time.Duration // for ARP and DNS; 0 is 10 s
@@ -91,6 +92,8 @@ const (
 type Table struct {
 	options    Options
 	limit      int
+	footprint  int   // bytes of a flow, about
+	taken      int64 // of the budget
 	update     int64
 	linger     int64    // for which a flow that TCP ended is still shown, ns
 	closeDelay int64    // one of the constants
@@ -149,7 +152,12 @@ func NewTable(o Options) *Table {
 	if o.ReassembleTCP {
 		footprint += extraFootprint
 	}
-	if t.limit <= 0 {
+	t.footprint = footprint
+	switch {
+	case t.limit > 0:
+	case o.Budget != nil:
+		t.limit = o.Budget.Most()
+	default:
 		t.limit = flowsForMemory(footprint)
 	}
 	if o.IPDefrag {
@@ -392,4 +400,5 @@ func (t *Table) Close() {
 	if t.defrag != nil {
 		t.defrag.Close()
 	}
+	t.release()
 }

@@ -123,7 +123,7 @@ func (t *Table) allocate() uint32 {
 		t.free = t.free[:n-1]
 		return slot
 	}
-	if int(t.used) >= t.limit {
+	if int(t.used) >= t.limit || int(t.used>>chunkBits) == len(t.hot) && !t.expand() {
 		t.evict()
 		slot := t.free[len(t.free)-1]
 		t.free = t.free[:len(t.free)-1]
@@ -131,9 +131,6 @@ func (t *Table) allocate() uint32 {
 	}
 	slot := t.used
 	t.used++
-	if int(slot>>chunkBits) == len(t.hot) {
-		t.hot, t.cold, t.due = grow(t.hot), grow(t.cold), grow(t.due)
-	}
 	return slot
 }
 

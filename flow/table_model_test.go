@@ -154,7 +154,7 @@ func TestSlabsStay(t *testing.T) {
 	var first []*hot
 	for len(slab) < 3*growChunks {
 		before := len(slab)
-		slab = grow(slab)
+		slab = grow(slab, growth(len(slab)))
 		if added := len(slab) - before; added != 1 && added != growChunks || before < growChunks && added != 1 {
 			t.Fatalf("%d chunks became %d", before, len(slab))
 		}

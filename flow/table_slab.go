@@ -12,12 +12,16 @@ const (
 // small.
 const growChunks = 8
 
-// grow adds chunks to a slab.
-func grow[T any](slab []*[chunkSize]T) []*[chunkSize]T {
-	n := 1
-	if len(slab) >= growChunks {
-		n = growChunks
+// growth is how many chunks are to be added to so many.
+func growth(have int) int {
+	if have >= growChunks {
+		return growChunks
 	}
+	return 1
+}
+
+// grow adds n chunks to a slab.
+func grow[T any](slab []*[chunkSize]T, n int) []*[chunkSize]T {
 	block := largeSlice[T](n * chunkSize)
 	for ; len(block) > 0; block = block[chunkSize:] {
 		slab = append(slab, (*[chunkSize]T)(block))

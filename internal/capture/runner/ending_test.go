@@ -47,7 +47,7 @@ func TestWhatEndsHoldsUpNothingElse(t *testing.T) {
 				got += fmt.Sprint(s.Capture.UUID, " ", s.State, " ", s.Ledger.Counted, "; ")
 			}
 			if got != want {
-				return got
+				return "shown: " + got
 			}
 			return ""
 		}

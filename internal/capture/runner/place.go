@@ -147,7 +147,7 @@ func InterfaceCounters(namespace string, index int) (Counters, error) {
 func (r *Runner) tableOptions(c *skydive.Capture, tid string) flow.Options {
 	set := &r.opts.Settings
 	o := flow.Options{
-		NodeTID: tid, CaptureID: c.UUID, MaxFlows: set.MaxFlows,
+		NodeTID: tid, CaptureID: c.UUID, MaxFlows: set.MaxFlows, Budget: r.budget,
 		Update: set.Update, Expire: set.Expire, ExpireShort: set.ExpireShort,
 		RawPacketLimit: c.RawPacketLimit, HeaderSize: c.HeaderSize, ExtraTCPMetric: c.ExtraTCPMetric,
 		IPDefrag: c.IPDefrag, ReassembleTCP: c.ReassembleTCP, ExtraLayers: flow.ExtraLayers(c.ExtraLayers), Applications: set.Applications,

@@ -84,6 +84,7 @@ type Runner struct {
 	out     outlet
 	births  births
 	endings sync.WaitGroup
+	budget  *flow.Budget  // of all tables together
 	closing chan struct{} // has a place for each ring that may close its table at the same time
 }
 
@@ -118,6 +119,10 @@ func New(opts Options) (*Runner, error) {
 		taps: map[tapKey]*tap{}, ending: map[*tap]bool{}, closing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	r.out.accounts = map[string]*account{}
+	r.budget = flow.NewBudget(0)
+	if set.MaxFlows > r.budget.Most() {
+		r.budget = flow.NewBudget(set.MaxFlows)
+	}
 	if opts.Registry != nil {
 		if err := opts.Registry.Register((*collector)(r)); err != nil {
 			return nil, fmt.Errorf("capture metrics: %w", err)
