@@ -11,7 +11,6 @@ import (
 	"github.com/weft-net/weft/flow/flowtest"
 	"github.com/weft-net/weft/gremlin"
 	"github.com/weft-net/weft/internal/capture"
-	"github.com/weft-net/weft/internal/flowquery"
 	"github.com/weft-net/weft/internal/flowquery/row"
 	"github.com/weft-net/weft/skydive"
 )
@@ -22,18 +21,33 @@ type all struct {
 	runner *Runner
 }
 
-func (a all) Flows(ctx context.Context, q gremlin.FlowQuery) iter.Seq2[gremlin.Flow, error] {
+func (a all) Flows(_ context.Context, q gremlin.FlowQuery) iter.Seq2[gremlin.Flow, error] {
+	return a.rows(gremlin.FlowQuery{AllNodes: q.AllNodes, NodeTIDs: q.NodeTIDs, Limit: -1}, q.Filter.Match)
+}
+
+func (a all) rows(q gremlin.FlowQuery, match func(gremlin.Flow) bool) iter.Seq2[gremlin.Flow, error] {
 	return func(yield func(gremlin.Flow, error) bool) {
-		for f, err := range a.runner.Flows(ctx, &gremlin.FlowQuery{AllNodes: q.AllNodes, NodeTIDs: q.NodeTIDs, Limit: -1}) {
+		for f, err := range a.runner.Flows(context.Background(), &q) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if shown := (row.Row{Flow: f}); q.Filter.Match(shown) && !yield(shown, nil) {
+			if shown := (row.Row{Flow: f}); match(shown) && !yield(shown, nil) {
 				return
 			}
 		}
 	}
+}
+
+// own is a source of flows that leaves to the agent whatever the agent does.
+type own struct{ all }
+
+func (o own) Flows(_ context.Context, q gremlin.FlowQuery) iter.Seq2[gremlin.Flow, error] {
+	return o.rows(q, func(gremlin.Flow) bool { return true })
+}
+
+func (o own) Reduce(ctx context.Context, q gremlin.FlowQuery, r gremlin.FlowReduction) (*gremlin.FlowTotal, error) {
+	return o.runner.Reduce(ctx, &q, r)
 }
 
 // What an agent orders, cuts and reduces itself is what the query would have made of all of its flows: also where
@@ -69,8 +83,8 @@ func TestAnswersOfTheAgentAreThoseOfAllFlows(t *testing.T) {
 		}
 		return ""
 	})
-	local := flowquery.Local(r)
-	own, plain := gremlin.New(w.graph, gremlin.Options{Flows: local}), gremlin.New(w.graph, gremlin.Options{Flows: all{local, r}})
+	agent := own{all{runner: r}}
+	reduced, plain := gremlin.New(w.graph, gremlin.Options{Flows: agent}), gremlin.New(w.graph, gremlin.Options{Flows: agent.all})
 	ask := func(engine *gremlin.Engine, text string) string {
 		q, err := gremlin.Parse(text)
 		if err != nil {
@@ -99,13 +113,13 @@ func TestAnswersOfTheAgentAreThoseOfAllFlows(t *testing.T) {
 		"G.Flows().Dedup('Network.A','Transport.B').Count()", "G.Flows().Sum('Metric.ABBytes')", "G.Flows().Has('Transport',53).Sum('Metric.ABPackets')",
 		"G.Flows().Values('Application').Dedup()", "G.Flows().Keys()", "G.Flows().Values('Link.B').Dedup().Count()",
 	} {
-		got, want := ask(own, text), ask(plain, text)
+		got, want := ask(reduced, text), ask(plain, text)
 		if got != want || want == "" || want == "0" {
 			t.Errorf("%s gives\n%.300s, want\n%.300s", text, got, want)
 		}
 	}
 	for _, nodes := range []gremlin.FlowQuery{{NodeTIDs: []string{"elsewhere"}, Live: true, Limit: -1}, {NodeTIDs: []string{only(r).NodeTID}, Live: true, Limit: -1}} {
-		total, err := local.(gremlin.FlowReducer).Reduce(t.Context(), nodes, gremlin.FlowReduction{Kind: gremlin.ReduceCount})
+		total, err := agent.Reduce(t.Context(), nodes, gremlin.FlowReduction{Kind: gremlin.ReduceCount})
 		if err != nil {
 			t.Fatal(err)
 		}
