@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // held is what is live on an agent of these tests: flows in a list.
 type held struct {
+	mu      sync.Mutex // of flows, where a test changes them: an answer that nobody waits for may still be under way
 	flows   []*flow.Flow
 	packets map[gremlin.FlowID][]flow.RawPacket
 	asked   chan gremlin.FlowQuery // nil: nobody looks
@@ -32,7 +34,10 @@ func (h *held) Flows(ctx context.Context, q *gremlin.FlowQuery) iter.Seq2[*flow.
 		if h.asked != nil {
 			h.asked <- *q
 		}
-		for _, f := range h.flows {
+		h.mu.Lock()
+		flows := h.flows
+		h.mu.Unlock()
+		for _, f := range flows {
 			if q.Filter.Match(row.Row{Flow: f}) && !yield(f, nil) {
 				return
 			}
@@ -42,6 +47,13 @@ func (h *held) Flows(ctx context.Context, q *gremlin.FlowQuery) iter.Seq2[*flow.
 			yield(nil, ctx.Err())
 		}
 	}
+}
+
+// hold takes other flows in the place of those that are there.
+func (h *held) hold(flows []*flow.Flow) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.flows = flows
 }
 
 func (h *held) Reduce(ctx context.Context, q *gremlin.FlowQuery, r gremlin.FlowReduction) (*gremlin.FlowTotal, error) {

@@ -109,10 +109,11 @@ func TestReducedAnswersAreThoseOfAllFlows(t *testing.T) {
 	plain := gremlin.New(w.graph, gremlin.Options{Flows: fetched{w.source}})
 	rapid.Check(t, func(t *rapid.T) {
 		for host, live := range agents {
-			live.flows = nil
+			var flows []*flow.Flow
 			for n := range rapid.IntRange(0, 8).Draw(t, "flows") {
-				live.flows = append(live.flows, drawFlow(t, host, n))
+				flows = append(flows, drawFlow(t, host, n))
 			}
+			live.hold(flows)
 		}
 		for range 5 {
 			text := drawQuery(t)
