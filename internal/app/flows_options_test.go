@@ -132,7 +132,7 @@ func TestCaptureLooksIntoWhatItIsAskedTo(t *testing.T) {
 	for _, f := range flows {
 		switch to := f.Transport; {
 		case to != nil && to.B == 53:
-			// As with Skydive, what a TCP stream carries is not taken apart.
+			// What a TCP stream carries is not taken apart: DNS over TCP has the metrics of TCP only.
 			if d := f.DNS; to.Protocol.String() == "UDP" && (d == nil || !d.QR || len(d.Questions) != 1 || len(d.Answers) != 1 || !strings.HasPrefix(d.Questions[0].Name, "weft.test")) {
 				t.Errorf("DNS over %s: %+v", to.Protocol, f.DNS)
 			}
