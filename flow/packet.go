@@ -18,6 +18,9 @@ const (
 	LinkRawOpenBSD LinkType = 14
 )
 
+// Known says whether the decoder reads packets of this type; others are dropped by [CauseDecoder].
+func (l LinkType) Known() bool { return contentOf(l) != contentBad }
+
 // Packet is one packet as it was captured. A table reads Data during Add and copies what it keeps, so the memory may be used
 // again as soon as Add has returned.
 type Packet struct {

@@ -38,6 +38,9 @@ func statusOf(err error) int {
 		busy    *busyError
 		unknown = http.StatusInternalServerError
 	)
+	if _, slow := slowIn(err); slow {
+		return http.StatusRequestTimeout // whatever a reader made of it
+	}
 	switch {
 	case errors.As(err, &own):
 		return own.status
@@ -72,6 +75,9 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	var tooBig *http.MaxBytesError
 	if errors.As(err, &tooBig) {
 		text = bodyTooBig(tooBig.Limit)
+	}
+	if _, slow := slowIn(err); slow {
+		w.Header().Set("Connection", "close") // the rest of the body is still to come
 	}
 	if status >= http.StatusInternalServerError && w.Header().Get("Retry-After") == "" {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", status, "error", err)

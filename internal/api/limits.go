@@ -12,6 +12,8 @@ func DefaultLimits() Limits {
 		MaxDepth:       64,
 		QueueBytes:     16 << 20,
 		RequestTimeout: 60 * time.Second,
+		BodyRate:       16 << 10,
+		BodyGrace:      10 * time.Second,
 		HeaderTimeout:  10 * time.Second,
 		IdleTimeout:    2 * time.Minute,
 		WriteTimeout:   10 * time.Second,
@@ -32,6 +34,8 @@ func (l Limits) withDefaults() Limits {
 	fill(&l.MaxDepth, d.MaxDepth)
 	fill(&l.QueueBytes, d.QueueBytes)
 	fill(&l.RequestTimeout, d.RequestTimeout)
+	fill(&l.BodyRate, d.BodyRate)
+	fill(&l.BodyGrace, d.BodyGrace)
 	fill(&l.HeaderTimeout, d.HeaderTimeout)
 	fill(&l.IdleTimeout, d.IdleTimeout)
 	fill(&l.WriteTimeout, d.WriteTimeout)

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -19,8 +21,10 @@ import (
 // Bounds of capture files that clients send.
 const (
 	importsAtOnce = 2
-	importFlows   = 200_000 // live in the table of one import; others are reported early
-	importBatch   = 1000    // flows handed to the hub at once
+	importFlows   = 200_000  // live in the table of one import; others are reported early
+	importBatch   = 1000     // flows handed to the hub at once
+	importLinks   = 8        // unknown link types that are named
+	importHead    = 64 << 10 // bytes of a file that have to be there before it gets its turn
 )
 
 // importPcap answers POST /api/pcap: the flows of a capture file go where those of the
@@ -33,14 +37,21 @@ func (s *Server) importPcap(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	body := bufio.NewReaderSize(r.Body, importHead)
+	if _, err := body.Peek(importHead); err != nil && !errors.Is(err, io.EOF) { // who sends nothing keeps nobody from a turn
+		return importError(err, 0)
+	}
 	leave, err := s.imports.enter(r.Context())
 	if err != nil {
 		return err
 	}
 	defer leave()
-	packets, err := readPackets(r.Context(), r.Body, s.deps.Flows, where)
+	taken, err := readPackets(r.Context(), body, s.deps.Flows, where)
+	for _, warning := range taken.warnings() {
+		w.Header().Add(skydive.HeaderWarning, warning)
+	}
 	if err != nil {
-		return importError(err, packets)
+		return importError(err, taken.Received)
 	}
 	w.WriteHeader(http.StatusAccepted)
 	return nil
@@ -61,6 +72,9 @@ func importedFrom(r *http.Request) (where flow.Options, err error) {
 
 // importError says how much of a file was taken before the error.
 func importError(err error, packets uint64) error {
+	if slow, ok := slowIn(err); ok {
+		return fmt.Errorf("%w; the flows of the %d packets that came were taken", slow, packets)
+	}
 	if errors.Is(err, pcapfile.ErrFormat) {
 		return failf(http.StatusBadRequest, "body: %w: send pcap or pcapng, plain or compressed with gzip or zstd", err)
 	}
@@ -71,12 +85,56 @@ func importError(err error, packets uint64) error {
 	return fmt.Errorf("capture file, after %d packets: %w", packets, err)
 }
 
+// imported is what became of the packets of a file.
+type imported struct {
+	flow.Ledger
+	unknown map[flow.LinkType]uint64 // packets by a link type that is not decoded
+	lost    uint64                   // that the program that captured says it lost
+}
+
+// count keeps what the ledger of a table does not tell of a run of packets.
+func (i *imported) count(run pcapfile.Run) {
+	if run.Link.Known() {
+		return
+	}
+	if i.unknown == nil {
+		i.unknown = map[flow.LinkType]uint64{}
+	}
+	if _, known := i.unknown[run.Link]; known || len(i.unknown) < importLinks {
+		i.unknown[run.Link] += uint64(len(run.Packets))
+	}
+}
+
+// warnings say what a sender should know, once for each: which packets are in no flow, and which are not sound.
+func (i *imported) warnings() (list []string) {
+	for cause, n := range i.Drops {
+		if n > 0 {
+			list = append(list, fmt.Sprintf("%d of %d packets are in no flow: %v", n, i.Received, flow.Cause(cause)))
+		}
+	}
+	for _, link := range slices.Sorted(maps.Keys(i.unknown)) {
+		list = append(list, fmt.Sprintf("%d packets have the link type %d, which is not decoded", i.unknown[link], link))
+	}
+	for fault, n := range i.Faults {
+		if n > 0 && flow.Fault(fault) != flow.FaultLink { // those are named already
+			list = append(list, fmt.Sprintf("%d packets were counted, but are not sound: %v", n, flow.Fault(fault)))
+		}
+	}
+	if i.FlowsEvicted > 0 {
+		list = append(list, fmt.Sprintf("%d flows ended before their time to make room for others", i.FlowsEvicted))
+	}
+	if i.lost > 0 {
+		list = append(list, fmt.Sprintf("%d packets are not in the file: the program that captured says it lost them", i.lost))
+	}
+	return list
+}
+
 // readPackets turns the packets of a file into flows, and hands those to the hub; it
-// returns how many packets it took.
-func readPackets(ctx context.Context, body io.Reader, hub FlowHub, where flow.Options) (packets uint64, err error) {
+// returns what became of them.
+func readPackets(ctx context.Context, body io.Reader, hub FlowHub, where flow.Options) (taken imported, err error) {
 	reader, err := pcapfile.Open(body)
 	if err != nil {
-		return 0, err
+		return taken, err
 	}
 	defer reader.Close()
 	out := &importer{ctx: ctx, hub: hub}
@@ -91,7 +149,7 @@ func readPackets(ctx context.Context, body io.Reader, hub FlowHub, where flow.Op
 		ended = reader.Next(&batch)
 		for _, run := range batch.Runs {
 			table.Add(run.Link, run.Packets)
-			packets += uint64(len(run.Packets))
+			taken.count(run)
 			for i := range run.Packets {
 				now = max(now, run.Packets[i].Time)
 			}
@@ -106,7 +164,8 @@ func readPackets(ctx context.Context, body io.Reader, hub FlowHub, where flow.Op
 	if errors.Is(ended, io.EOF) {
 		ended = nil
 	}
-	return packets, errors.Join(ended, out.err)
+	taken.Ledger, taken.lost = table.Ledger(), reader.Lost()
+	return taken, errors.Join(ended, out.err)
 }
 
 // importer gathers what a table reports and hands it on.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -83,6 +82,7 @@ func (s *Server) endpoint(entry route) http.Handler {
 			return
 		}
 		raw := r.Body
+		r.Body = s.paced(r, answer.control, start.Add(s.limits.RequestTimeout))
 		body := s.bodies.meter(http.MaxBytesReader(w, r.Body, s.limits.MaxBody))
 		defer body.release()
 		r.Body = body
@@ -100,31 +100,19 @@ func (s *Server) endpoint(entry route) http.Handler {
 }
 
 // serveStream is for bodies that are not held: they may be of any size and take any time,
-// as long as something comes.
+// as long as they come at the least rate.
 func (s *Server) serveStream(handle handlerFunc, answer *responseWriter, r *http.Request) {
-	r.Body = &timedBody{ReadCloser: r.Body, control: answer.control, timeout: s.limits.RequestTimeout}
+	raw := r.Body
+	r.Body = s.paced(r, answer.control, time.Time{})
 	packed := s.compress(answer, r)
 	if err := handle(packed, r); err != nil {
 		packed.reset()
-		if r.Header.Get("Expect") == "" {
-			drain(answer.control, r.Body, s.limits.MaxBody)
+		if _, slow := slowIn(err); !slow && r.Header.Get("Expect") == "" {
+			drain(answer.control, raw, s.limits.MaxBody)
 		}
 		s.writeError(packed, r, err)
 	}
 	packed.Close()
-}
-
-// timedBody is a body each read of which has a deadline of its own.
-type timedBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-	timeout time.Duration
-}
-
-// Read waits for what comes next.
-func (b *timedBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
-	return b.ReadCloser.Read(p)
 }
 
 // roleKey is where the context of a request has the role of its user.

@@ -164,6 +164,8 @@ type Limits struct {
 	MaxDepth       int           // nesting of JSON
 	QueueBytes     int64         // bytes queued for one subscriber
 	RequestTimeout time.Duration // arrival of one REST request; queries have the engine's deadline
+	BodyRate       int64         // bytes a second at which a body has to come, on average
+	BodyGrace      time.Duration // waiting for a body before BodyRate has to hold
 	HeaderTimeout  time.Duration // arrival of a request's head
 	IdleTimeout    time.Duration // silence between two requests of a connection
 	WriteTimeout   time.Duration // one write towards a client
