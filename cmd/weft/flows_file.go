@@ -82,7 +82,11 @@ func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOpti
 	}
 	table := flow.NewTable(options)
 	go in.run(ctx)
-	for full := range in.full {
+	for {
+		full, more := in.next(ctx)
+		if !more {
+			break
+		}
 		for _, run := range full.Runs {
 			table.Add(run.Link, run.Packets)
 		}
@@ -274,6 +278,17 @@ func (in *fileReader) file(ctx context.Context, name string) error {
 			continue
 		}
 		in.full <- batch // as many fit as there are
+	}
+}
+
+// next waits for a batch; there is none after the last one, nor when the context ends: a file that is a pipe may keep
+// its reader waiting for ever, to be opened or to be written to.
+func (in *fileReader) next(ctx context.Context) (full *pcapfile.Batch, more bool) {
+	select {
+	case full, more = <-in.full:
+		return full, more
+	case <-ctx.Done():
+		return nil, false
 	}
 }
 

@@ -32,6 +32,9 @@ func slowClient(t *testing.T, s *apitest.Server, path string, every time.Duratio
 	t.Cleanup(func() { cancel(); conn.Close(); <-done })
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n", path, at.Host)
+	if path == "/api/pcap" {
+		_, _ = conn.Write(pcapOf(t)) // a file that begins well
+	}
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(every)
@@ -97,7 +100,7 @@ func TestBodiesMayPause(t *testing.T) {
 func TestSlowPcapsBlockNobody(t *testing.T) {
 	s, hub := withFlows(t)
 	for range 8 {
-		slowClient(t, s, "/api/pcap", 50*time.Millisecond)
+		slowClient(t, s, "/api/pcap", 9*time.Second)
 	}
 	expect(t, s, 202, "POST", "/api/pcap", string(pcapOf(t, udp(1, 1), udp(2, 1))))
 	if len(hub.Imported()) == 0 {
