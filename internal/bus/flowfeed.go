@@ -55,6 +55,8 @@ type FlowFeed struct {
 	state    State
 	stats    FlowFeedStats
 	closed   bool
+	left     uint64        // how often the stream was left since it last held for flowSteady
+	pause    time.Duration // before it is opened again
 }
 
 // FlowFeedStats count what came; they only grow.
@@ -89,8 +91,10 @@ type unacknowledged struct {
 
 const (
 	flowTick      = 50 * time.Millisecond
-	flowReopen    = 500 * time.Millisecond
-	flowForgets   = 2 * time.Hour // spools that are silent
+	flowReopen    = 500 * time.Millisecond // at first; twice as long each time that the stream does not hold
+	flowReopenMax = time.Minute
+	flowSteady    = 2 * time.Minute // a stream that holds so long is well again
+	flowForgets   = 2 * time.Hour   // spools that are silent
 	flowPending   = 64 << 20
 	mostUnstored  = 1 << 14 // acknowledgements that wait for the stream
 	flowStreamKey = "weft_flow"
@@ -259,9 +263,10 @@ func (f *FlowFeed) run() {
 	for {
 		f.mu.Lock()
 		f.overdue()
-		open := f.stream.sub != nil
+		f.steady(time.Now())
+		open, pause := f.stream.sub != nil, max(f.pause, flowReopen)
 		f.mu.Unlock()
-		if !open && time.Since(tried) > flowReopen {
+		if !open && time.Since(tried) > pause {
 			f.reopen()
 			tried = time.Now()
 		}
@@ -285,7 +290,9 @@ func (f *FlowFeed) overdue() {
 	}
 	if late > 0 {
 		f.stats.Unstored += uint64(late)
-		f.leave("the stream does not deliver: see the log of NATS")
+		f.pause = min(max(2*f.pause, flowReopen), flowReopenMax)
+		f.leave(fmt.Sprintf("the stream %s takes longer than %v to store a batch: the disk of the analyzer's data directory or its processor is too slow for the flows that come: "+
+			"give it a faster one, or capture less", f.opts.Stream.Name, f.opts.HoldTime))
 	}
 	if len(f.waiting) == 0 {
 		f.waiting = nil
@@ -303,12 +310,23 @@ func (f *FlowFeed) overdue() {
 // leave goes on without the stream, until it is opened again.
 func (f *FlowFeed) leave(reason string) {
 	if f.state.Stream {
+		f.left++
+	}
+	if f.state.Stream && f.left == 1 {
 		f.log.Warn("flow batches come directly: nothing of them is kept on disk", "reason", reason)
 	}
 	if f.state.Stream || f.state.Reason != reason {
 		f.state = State{Reason: reason, Since: time.Now()}
 	}
 	f.stream.close()
+}
+
+// steady tells that a stream that was left holds again.
+func (f *FlowFeed) steady(now time.Time) {
+	if f.left > 0 && f.state.Stream && now.Sub(f.state.Since) > flowSteady {
+		f.log.Info("flow batches come through the stream again", "stream", f.opts.Stream.Name, "left", f.left)
+		f.left, f.pause = 0, 0
+	}
 }
 
 // reopen gets a consumer on the stream, behind what it brought before.
