@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -99,6 +100,9 @@ func parseTerms(args []string) (terms []flowTerm, tail string, err error) {
 func parseTerm(known flowNames, arg string) (t flowTerm, err error) {
 	at := strings.IndexAny(arg, "!=<>~")
 	if at <= 0 || strings.ContainsAny(arg[:at], " '\"()") {
+		if info, err := os.Stat(arg); err == nil && info.IsDir() {
+			return t, usagef("%s is a directory: name the capture files in it", arg)
+		}
 		return t, usagef("%q is neither a file nor a term: write KEY=VALUE, such as ip=10.0.0.1 or port=443", arg)
 	}
 	t.key = arg[:at]
