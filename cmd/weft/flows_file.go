@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -73,6 +74,7 @@ func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOpti
 	}
 	started := time.Now()
 	var failed error
+	unread := map[flow.LinkType]int{}
 	printed := false            // a flow, so that the widths of a table can be known
 	options.EndsOnly = !in.live // whoever watches sees a connection soon after its end
 	options.Report = func(f *flow.Flow, why flow.Reason) {
@@ -89,6 +91,9 @@ func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOpti
 		}
 		for _, run := range full.Runs {
 			table.Add(run.Link, run.Packets)
+			if !run.Link.Known() {
+				unread[run.Link] += len(run.Packets)
+			}
 		}
 		if last := full.Runs[len(full.Runs)-1].Packets; len(last) > 0 {
 			table.Advance(last[len(last)-1].Time)
@@ -123,6 +128,9 @@ func runFlowsFile(cmd *cobra.Command, sh *shell, files []string, o flowsFileOpti
 		return fmt.Errorf("write: %w", failed)
 	}
 	sh.sayFlows(table.Ledger(), in, time.Since(started))
+	for _, link := range slices.Sorted(maps.Keys(unread)) {
+		sh.note("link type %d is not read: %d packets are in no flow", link, unread[link])
+	}
 	return errors.Join(in.errs...)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -140,6 +141,23 @@ func TestFlowsFileWithoutPackets(t *testing.T) {
 		if err != nil || !strings.HasPrefix(out, want) || want == "" && out != "" {
 			t.Errorf("%s: %q, %v", format, out, err)
 		}
+	}
+}
+
+// Packets of a link type that nobody decodes are in no flow, and which type that is is told.
+func TestFlowsFileOfAnUnknownLinkType(t *testing.T) {
+	path := captureFile(t, "a.pcap", conversation()...)
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.NativeEndian.PutUint32(file[20:], 9999) // the link type in the file's header
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, side, err := flowsOf(t, nil, flowsFileOptions{}, path)
+	if err != nil || !strings.Contains(side, "3 dropped (decoder 3)") || !strings.Contains(side, "link type 9999 is not read: 3 packets are in no flow") {
+		t.Errorf("%v: %s", err, side)
 	}
 }
 

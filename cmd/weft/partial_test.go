@@ -29,8 +29,12 @@ func TestAnswersThatAreNotWhole(t *testing.T) {
 			_, _ = w.Write(append(append([]byte{'['}, apitest.Flow("0000000000000001", "c1").AppendJSON(nil)...), ']'))
 		}))
 		for _, args := range [][]string{
-			{"flows"}, {"flows", "--format", "csv"}, {"flows", "--json"}, {"flows", ".Nodes()"},
-			{"query", "G.Flows()"}, {"query", "--json", "G.Flows()"},
+			{"flows"},
+			{"flows", "--format", "csv"},
+			{"flows", "--json"},
+			{"flows", ".Nodes()"},
+			{"query", "G.Flows()"},
+			{"query", "--json", "G.Flows()"},
 		} {
 			code, out, side := ask(t, []string{"WEFT_ANALYZER=" + server.URL}, args...)
 			if code != test.code || !strings.Contains(out, "0000000000000001") || !strings.HasPrefix(side, "warning: "+test.warning) {

@@ -88,6 +88,7 @@ func TestDamage(t *testing.T) {
 		{"a description too long", with([]byte("\x01\x00\x00\x00\x00\x00\x00\x70\x00\x00\x00\x00")), 1, pcapfile.DamageError{Offset: at, Text: "a description of"}},
 		{"no interface", bytes.Join([][]byte{n.section(), n.simple(1, "a")}, nil), 0, pcapfile.DamageError{Offset: 28, Skipped: 1, Text: "without a described interface"}},
 		{"gzip without its end", cutEnd(gzipped(t, pcap), 6), 3, pcapfile.DamageError{Offset: 87, Compressed: true, Cut: true, Text: "decompression"}},
+		{"gzip and something else", append(gzipped(t, pcap), "something else"...), 3, pcapfile.DamageError{Offset: 87, Compressed: true, Text: "the gzip data ends there, and what follows is none"}},
 		{"gzip with another checksum", patchEnd(gzipped(t, pcap)), 3, pcapfile.DamageError{Offset: 87, Compressed: true, Text: "decompression"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -126,6 +127,8 @@ func TestOpenRefuses(t *testing.T) {
 		"gzip header alone": {"\x1f\x8b\x08\x00", "gzip header"},
 		"zstd of text":      {string(zstandard(t, []byte("text"))), "neither a pcap nor a pcapng file"},
 		"zstd magic alone":  {"\x28\xb5\x2f\xfd", "decompression"},
+		// A frame without a checksum or its size: the window of 2^(10+18) bytes, and an empty last block.
+		"zstd with a window of 256 MiB": {"\x28\xb5\x2f\xfd\x00\x90\x01\x00\x00", "window is larger than 128 MiB: compress it again without --long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := pcapfile.Open(strings.NewReader(c.file))

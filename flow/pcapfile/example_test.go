@@ -56,12 +56,15 @@ func trace() io.Reader {
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	for i, layers := range [][]flowtest.Layer{
 		{
-			flowtest.Ethernet{Src: "02:00:00:00:00:01", Dst: "02:00:00:00:00:02"}, flowtest.IPv4{Src: "10.0.0.1", Dst: "10.0.0.2"},
+			flowtest.Ethernet{Src: "02:00:00:00:00:01", Dst: "02:00:00:00:00:02"},
+			flowtest.IPv4{Src: "10.0.0.1", Dst: "10.0.0.2"},
 			flowtest.TCP{Src: 40000, Dst: 80, Seq: 1, Flags: flowtest.ACK},
 		},
 		{
-			flowtest.Ethernet{Src: "02:00:00:00:00:02", Dst: "02:00:00:00:00:01"}, flowtest.IPv4{Src: "10.0.0.2", Dst: "10.0.0.1"},
-			flowtest.TCP{Src: 80, Dst: 40000, Seq: 1, Ack: 1, Flags: flowtest.ACK}, flowtest.Zeros(100),
+			flowtest.Ethernet{Src: "02:00:00:00:00:02", Dst: "02:00:00:00:00:01"},
+			flowtest.IPv4{Src: "10.0.0.2", Dst: "10.0.0.1"},
+			flowtest.TCP{Src: 80, Dst: 40000, Seq: 1, Ack: 1, Flags: flowtest.ACK},
+			flowtest.Zeros(100),
 		},
 	} {
 		data := flowtest.Packet(layers...)

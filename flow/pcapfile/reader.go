@@ -178,7 +178,12 @@ func (r *Reader) begin() error {
 
 // broken is the error for bytes that could not be read.
 func (r *Reader) broken(offset int64, err error) error {
-	if r.compressed {
+	switch {
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return fmt.Errorf("its zstd window is larger than %d MiB: compress it again without --long, or read what 'zstd -dc --long=31' makes of it: %w", largestWindow>>20, err)
+	case errors.Is(err, gzip.ErrHeader): // of a member behind the first: without one there is no Reader
+		return &DamageError{Offset: offset, Compressed: true, Text: "the gzip data ends there, and what follows is none", Err: err}
+	case r.compressed:
 		return &DamageError{Offset: offset, Compressed: true, Cut: errors.Is(err, io.ErrUnexpectedEOF), Text: "decompression", Err: err}
 	}
 	return fmt.Errorf("read at offset %d: %w", offset, err)

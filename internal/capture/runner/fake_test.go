@@ -23,7 +23,7 @@ type script struct {
 	end     error // nil: it blocks, until it is woken
 	dropped uint64
 
-	hold    chan struct{} // not nil: Close waits for it
+	hold chan struct{} // not nil: Close waits for it
 
 	mu     sync.Mutex
 	given  uint64
