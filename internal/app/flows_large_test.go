@@ -47,9 +47,12 @@ func TestLongPacketsReachTheAnalyzer(t *testing.T) {
 		}
 		return ""
 	})
-	if n, _ := s.packets("G.At(NOW, FOREVER).Flows().Has('UUID','00000000000000aa').RawPackets()"); n != 40 {
-		t.Errorf("%d of 40 packets of the flow that was left arrived", n)
-	}
+	testenv.Eventually(t, 10*time.Second, func() string { // its packets come in several messages
+		if n, _ := s.packets("G.At(NOW, FOREVER).Flows().Has('UUID','00000000000000aa').RawPackets()"); n != 40 {
+			return fmt.Sprintf("%d of 40 packets of the flow that was left arrived", n)
+		}
+		return ""
+	})
 
 	var made skydive.Capture
 	testenv.Eventually(t, 10*time.Second, func() string {

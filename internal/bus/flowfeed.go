@@ -19,7 +19,8 @@ type FlowFeedOptions struct {
 	// Handle takes each batch once; when it returns, the batch is kept and will be acknowledged. It is called by
 	// one goroutine at a time.
 	Handle func(FlowDelivery)
-	// HoldTime is how long an acknowledgement waits for the stream to have the batch as well; 1 s.
+	// HoldTime is how long an acknowledgement waits for the stream to have the batch as well, while the stream brings
+	// nothing; 1 s.
 	HoldTime time.Duration
 	Logger   *slog.Logger
 }
@@ -51,7 +52,8 @@ type FlowFeed struct {
 	waiting  []unacknowledged // in order of arrival
 	stored   map[arrivalKey]bool
 	stream   consumer
-	sequence uint64 // of the stream: the last message taken
+	sequence uint64    // of the stream: the last message taken
+	moved    time.Time // when the stream brought a message last, or was opened
 	state    State
 	stats    FlowFeedStats
 	closed   bool
@@ -194,6 +196,7 @@ func (f *FlowFeed) streamed(generation int, m *nats.Msg) {
 		return
 	}
 	f.sequence = meta.Sequence.Stream
+	defer func() { f.moved = time.Now() }()
 	key, fr, ok := f.parse(m)
 	if !ok {
 		return
@@ -278,10 +281,12 @@ func (f *FlowFeed) run() {
 	}
 }
 
+// overdue acknowledges what the stream does not store, and leaves it. A stream that still brings what came before, as
+// after a start, is not late.
 func (f *FlowFeed) overdue() {
 	now := time.Now()
 	late := 0
-	for len(f.waiting) > 0 && now.Sub(f.waiting[0].at) > f.opts.HoldTime {
+	for len(f.waiting) > 0 && now.Sub(f.waiting[0].at) > f.opts.HoldTime && now.Sub(f.moved) > f.opts.HoldTime {
 		if w := f.waiting[0]; w.reply != "" {
 			f.acknowledge(w.key.token, w.reply)
 			late++
@@ -340,7 +345,8 @@ func (f *FlowFeed) reopen() {
 		f.leave(err.Error())
 		return
 	}
-	f.state = State{Stream: true, Persistent: f.opts.Stream.File, Since: time.Now()}
+	f.moved = time.Now()
+	f.state = State{Stream: true, Persistent: f.opts.Stream.File, Since: f.moved}
 	if !f.opts.Stream.File {
 		f.state.Reason = "the data directory is memory"
 	}

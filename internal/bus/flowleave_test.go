@@ -35,3 +35,48 @@ func TestSlowFlowStreamIsToldOfOnce(t *testing.T) {
 		t.Errorf("%d lines: %s", n, said.String())
 	}
 }
+
+// An analyzer that starts reads what came before first. That takes longer than HoldTime, and the stream is not to blame:
+// it is not left, and what comes meanwhile is acknowledged when it is in there.
+func TestFlowStreamThatBringsThePastIsNotLeft(t *testing.T) {
+	server := startServer(t, ServerOptions{Dir: t.TempDir()})
+	analyzer := connect(t, ConnOptions{Member: AnalyzerMember("hub"), Server: server})
+	agent := connect(t, ConnOptions{Member: "leaf", Server: server})
+	if err := server.StartJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	var before kept
+	feed := flowFeed(t, analyzer, &before, time.Hour)
+	eventually(t, 5*time.Second, "the stream", func() bool { return feed.State().Stream })
+	var acks acked
+	sender := flowSender(t, agent, &acks)
+	const past = 30
+	for seq := range uint64(past) {
+		if err := sender.PublishFlows(t.Context(), 1, seq+1, []byte("past")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 5*time.Second, "acknowledgements", func() bool { return acks.len() == past })
+	feed.Close()
+
+	var slow kept
+	feed, err := analyzer.FlowFeed(FlowFeedOptions{
+		Stream: StreamOptions{File: true}, Past: time.Hour, Logger: testLog(t), HoldTime: 300 * time.Millisecond,
+		Handle: func(d FlowDelivery) {
+			<-time.After(50 * time.Millisecond) // as if it were long
+			slow.handle(d)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer feed.Close()
+	eventually(t, 5*time.Second, "the first batch of the past", func() bool { return len(slow.list()) > 0 })
+	if err := sender.PublishFlows(t.Context(), 1, past+1, []byte("now")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "all batches", func() bool { return len(slow.list()) == past+1 && acks.len() == past+1 })
+	if stats := feed.Stats(); stats.Unstored > 0 || !feed.State().Stream {
+		t.Errorf("%d acknowledged without the stream, which is %+v", stats.Unstored, feed.State())
+	}
+}
