@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"testing"
@@ -48,7 +49,16 @@ func TestLedgerIsExactOnAFullDisk(t *testing.T) {
 		pause(1500 * time.Millisecond) // the agent reports every second
 	}
 	s.analyzer.start()
-	s.awaitReported(15000) // more than were reported before
+	testenv.Eventually(t, 30*time.Second, func() string { // more than were reported before
+		var count int
+		if err := s.call(http.MethodPost, "/api/topology", map[string]string{"GremlinQuery": "G.At(NOW, FOREVER).Flows().Count()"}, &count); err != nil {
+			return err.Error()
+		}
+		if count < 15000 {
+			return fmt.Sprintf("%d flows are reported", count)
+		}
+		return ""
+	})
 	w.scatter(1, 5000)
 	pause(1500 * time.Millisecond)
 	s.agent.kill()
