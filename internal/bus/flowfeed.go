@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,9 +87,10 @@ type arrivalKey struct {
 }
 
 type unacknowledged struct {
-	key   arrivalKey
-	reply string
-	at    time.Time
+	key    arrivalKey
+	reply  string // "": the stream has it
+	at     time.Time
+	passed bool // the stream brought what its member sent later: it will not bring this
 }
 
 const (
@@ -181,7 +183,7 @@ func (f *FlowFeed) direct(m *nats.Msg) {
 		f.acknowledge(key.token, m.Reply)
 		return
 	}
-	f.waiting = append(f.waiting, unacknowledged{key, m.Reply, time.Now()})
+	f.waiting = append(f.waiting, unacknowledged{key: key, reply: m.Reply, at: time.Now()})
 }
 
 // streamed takes a message from the stream.
@@ -202,20 +204,29 @@ func (f *FlowFeed) streamed(generation int, m *nats.Msg) {
 		return
 	}
 	first := f.take(key, fr, meta.Timestamp, meta.Timestamp.Before(f.began))
-	found := false
-	for i := range f.waiting {
-		if w := &f.waiting[i]; w.key == key && w.reply != "" {
-			f.acknowledge(key.token, w.reply)
-			w.reply, found = "", true
-			break
+	found := f.arrived(key)
+	if first && !found && !meta.Timestamp.Before(f.began) && len(f.stored) < mostUnstored {
+		f.stored[key] = true // the stream was faster: acknowledge when it comes directly
+	}
+}
+
+// arrived acknowledges a batch that the stream brought, if it waits for that. What a member sends is stored in its order.
+func (f *FlowFeed) arrived(key arrivalKey) bool {
+	at := slices.IndexFunc(f.waiting, func(w unacknowledged) bool { return w.key == key && w.reply != "" })
+	if at < 0 {
+		return false
+	}
+	f.acknowledge(key.token, f.waiting[at].reply)
+	f.waiting[at].reply = ""
+	for i := range f.waiting[:at] {
+		if w := &f.waiting[i]; w.key.token == key.token {
+			w.passed = true
 		}
 	}
 	for len(f.waiting) > 0 && f.waiting[0].reply == "" {
 		f.waiting = f.waiting[1:]
 	}
-	if first && !found && !meta.Timestamp.Before(f.began) && len(f.stored) < mostUnstored {
-		f.stored[key] = true // the stream was faster: acknowledge when it comes directly
-	}
+	return true
 }
 
 func (f *FlowFeed) parse(m *nats.Msg) (arrivalKey, flowFrame, bool) {
@@ -286,8 +297,12 @@ func (f *FlowFeed) run() {
 func (f *FlowFeed) overdue() {
 	now := time.Now()
 	late := 0
-	for len(f.waiting) > 0 && now.Sub(f.waiting[0].at) > f.opts.HoldTime && now.Sub(f.moved) > f.opts.HoldTime {
-		if w := f.waiting[0]; w.reply != "" {
+	for len(f.waiting) > 0 {
+		w := f.waiting[0]
+		if now.Sub(w.at) <= f.opts.HoldTime || w.reply != "" && !w.passed && now.Sub(f.moved) <= f.opts.HoldTime {
+			break
+		}
+		if w.reply != "" {
 			f.acknowledge(w.key.token, w.reply)
 			late++
 		}

@@ -80,3 +80,28 @@ func TestFlowStreamThatBringsThePastIsNotLeft(t *testing.T) {
 		t.Errorf("%d acknowledged without the stream, which is %+v", stats.Unstored, feed.State())
 	}
 }
+
+// What the stream passed over is late however busy the stream is; what it may still bring is not.
+func TestFlowBatchThatTheStreamPassedOverIsLate(t *testing.T) {
+	now := time.Now()
+	key := func(token string, seq uint64) arrivalKey { return arrivalKey{spoolKey{token, 1}, seq} }
+	f := &FlowFeed{
+		c: &Conn{}, log: slog.New(slog.DiscardHandler), opts: FlowFeedOptions{HoldTime: time.Second}, state: State{Stream: true}, moved: now,
+		waiting: []unacknowledged{
+			{key: key("a", 1), reply: "x", at: now.Add(-time.Minute)},
+			{key: key("b", 1), reply: "x", at: now.Add(-time.Minute)},
+			{key: key("a", 2), reply: "x", at: now.Add(-time.Minute)},
+		},
+	}
+	f.overdue()
+	if len(f.waiting) != 3 || !f.state.Stream {
+		t.Fatalf("%d wait, stream %v", len(f.waiting), f.state.Stream)
+	}
+	if !f.arrived(key("a", 2)) || f.arrived(key("a", 2)) || f.arrived(key("c", 1)) {
+		t.Error("a batch is acknowledged once, and only if it waits")
+	}
+	f.overdue()
+	if len(f.waiting) != 2 || f.waiting[0].key != key("b", 1) || f.stats.Unstored != 1 || f.state.Stream {
+		t.Errorf("waiting %+v, %d unstored, stream %v", f.waiting, f.stats.Unstored, f.state.Stream)
+	}
+}
