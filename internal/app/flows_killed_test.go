@@ -91,6 +91,13 @@ func newCaptureStage(t *testing.T, name string) *captureStage {
 
 // newCaptureStageIn says where the agent keeps its data.
 func newCaptureStageIn(t *testing.T, name, dir string) *captureStage {
+	s := startStage(t, dir)
+	s.id = s.create(name, "")
+	return s
+}
+
+// startStage starts the processes; nothing is captured yet.
+func startStage(t *testing.T, dir string) *captureStage {
 	s := &captureStage{t: t, api: bustest.FreeAddress(t)}
 	busAddress := bustest.FreeAddress(t)
 	s.analyzer = newProcess(t, map[string]string{
@@ -101,7 +108,6 @@ func newCaptureStageIn(t *testing.T, name, dir string) *captureStage {
 	})
 	s.analyzer.start()
 	s.agent.start()
-	s.id = s.create(name, "")
 	return s
 }
 

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/weft-net/weft/flow"
-	"github.com/weft-net/weft/internal/bus/bustest"
 	"github.com/weft-net/weft/internal/capture/spool"
 	"github.com/weft-net/weft/internal/testenv"
 	"github.com/weft-net/weft/skydive"
@@ -28,16 +27,7 @@ func TestLongPacketsReachTheAnalyzer(t *testing.T) {
 	w.joinQuietly(name)
 	agentDir := t.TempDir()
 	leaveOversized(t, filepath.Join(agentDir, "captures", "spool"))
-	s := &captureStage{t: t, api: bustest.FreeAddress(t)}
-	busAddress := bustest.FreeAddress(t)
-	s.analyzer = newProcess(t, map[string]string{
-		roleVariable: string(Analyzer), hostVariable: "hub", listenVariable: s.api, busVariable: busAddress, dirVariable: t.TempDir(),
-	})
-	s.agent = newProcess(t, map[string]string{
-		roleVariable: string(Agent), hostVariable: "h1", listenVariable: "127.0.0.1:0", busVariable: busAddress, dirVariable: agentDir,
-	})
-	s.analyzer.start()
-	s.agent.start()
+	s := startStage(t, agentDir)
 
 	// What the older agent left.
 	var old []flow.Flow
@@ -151,25 +141,7 @@ func (s *captureStage) packets(query string) (n, size int) {
 // download has the far end send so many bytes to the near one.
 func (w *wire) download(size int64) {
 	w.t.Helper()
-	var listener net.Listener
-	w.far.Do(func() (err error) {
-		listener, err = net.Listen("tcp", w.farA+":8000")
-		return err
-	})
-	defer listener.Close()
-	go func() {
-		conn, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		_, _ = conn.Write(make([]byte, size)) // the near end counts
-		conn.Close()
-	}()
-	var conn net.Conn
-	w.near.Do(func() (err error) {
-		conn, err = net.DialTimeout("tcp", w.farA+":8000", 5*time.Second)
-		return err
-	})
+	conn := w.dial(func(conn net.Conn) { _, _ = conn.Write(make([]byte, size)) }) // the near end counts
 	defer conn.Close()
 	if n, err := io.Copy(io.Discard, conn); err != nil || n != size {
 		w.t.Fatalf("%d bytes came: %v", n, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/weft-net/weft/internal/probe"
 	"github.com/weft-net/weft/internal/probe/linux"
@@ -92,33 +93,19 @@ func decodeByProtoc(ctx context.Context, t *testing.T, message string, data []by
 }
 
 // bytesOf finds a field of bytes in a protobuf message by its number alone.
-func bytesOf(t *testing.T, message []byte, number uint64) []byte {
+func bytesOf(t *testing.T, message []byte, number protowire.Number) []byte {
 	t.Helper()
-	varint := func() (v uint64) {
-		for shift := 0; len(message) > 0 && shift < 64; shift += 7 {
-			c := message[0]
-			message = message[1:]
-			v |= uint64(c&0x7f) << shift
-			if c < 0x80 {
-				return v
-			}
-		}
-		t.Fatal("a varint runs past the end")
-		return 0
-	}
 	for len(message) > 0 {
-		tag := varint()
-		length := varint() // of bytes, or the number itself
-		if tag&7 != 2 {
-			continue
+		field, kind, head := protowire.ConsumeTag(message)
+		size := protowire.ConsumeFieldValue(field, kind, message[max(head, 0):])
+		if head < 0 || size < 0 {
+			t.Fatalf("no protobuf from % x on", message)
 		}
-		if length > uint64(len(message)) {
-			t.Fatalf("field %d: %d bytes of %d", tag>>3, length, len(message))
+		if field == number {
+			data, _ := protowire.ConsumeBytes(message[head:])
+			return data
 		}
-		if tag>>3 == number {
-			return message[:length]
-		}
-		message = message[length:]
+		message = message[head+size:]
 	}
 	t.Fatalf("no field %d", number)
 	return nil

@@ -36,28 +36,41 @@ func (w *wire) join(name string) {
 	w.Join(name)
 }
 
-// talk sends n lines over a TCP connection from the near end to the far one, which answers each.
-func (w *wire) talk(n int) {
+// dial connects the near end to the far one, where one connection is served until serve returns.
+func (w *wire) dial(serve func(net.Conn)) (conn net.Conn) {
 	w.t.Helper()
 	var listener net.Listener
 	w.far.Do(func() (err error) {
 		listener, err = net.Listen("tcp", w.farA+":8000")
 		return err
 	})
-	defer listener.Close()
+	defer listener.Close() // after the handshake: what it accepted goes on
+	accepted := make(chan net.Conn, 1)
 	go func() {
-		conn, err := listener.Accept()
-		if err != nil {
-			return
+		if conn, err := listener.Accept(); err == nil {
+			accepted <- conn
 		}
-		_, _ = io.Copy(conn, conn) // until the near end closes
-		conn.Close()
+		close(accepted)
 	}()
-	var conn net.Conn
 	w.near.Do(func() (err error) {
 		conn, err = net.DialTimeout("tcp", w.farA+":8000", 5*time.Second)
 		return err
 	})
+	served, ok := <-accepted
+	if !ok {
+		w.t.Fatal("the far end did not accept")
+	}
+	go func() {
+		defer served.Close()
+		serve(served)
+	}()
+	return conn
+}
+
+// talk sends n lines over a TCP connection from the near end to the far one, which answers each.
+func (w *wire) talk(n int) {
+	w.t.Helper()
+	conn := w.dial(func(conn net.Conn) { _, _ = io.Copy(conn, conn) }) // until the near end closes
 	defer conn.Close()
 	answer := make([]byte, 6)
 	for range n {
